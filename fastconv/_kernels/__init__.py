@@ -1,0 +1,54 @@
+"""The compiled kernels: typed nogil loops on raw pointers, once per instruction set.
+
+Each family (``conv``, ``pool``, ...) is one Cython source, built for every instruction set and
+element type.  This module looks at the processor once and imports only the builds it can run.
+After that ``_kernels.conv["f"]`` is the float32 module of the convolutions and
+``_kernels.conv["d"]`` the float64 one, keyed by ``dtype.char``.
+"""
+
+import importlib
+import importlib.util
+import os
+
+from fastconv._kernels import cpu
+
+ISAS = ("baseline", "avx2", "avx512")
+
+
+def _available():
+    """The instruction sets that this processor has and this build holds, oldest first."""
+    built = [
+        isa for isa in ISAS if importlib.util.find_spec(f"{__name__}.conv_{isa}_f32") is not None
+    ]
+    if not built:
+        raise ImportError("fastconv: the compiled kernels are missing; reinstall the package")
+    if cpu.level() < 0:
+        raise ImportError("fastconv: this processor lacks SSE4.2, the least that the build needs")
+    return tuple(isa for isa in built if ISAS.index(isa) <= cpu.level())
+
+
+def _choose():
+    wanted = os.environ.get("FASTCONV_ISA")
+    if not wanted:
+        return available_isas[-1]
+    if wanted not in ISAS:
+        raise ImportError(f"fastconv: FASTCONV_ISA must be one of {', '.join(ISAS)}, got {wanted!r}")
+    if wanted not in available_isas:
+        raise ImportError(
+            f"fastconv: FASTCONV_ISA={wanted}, but this processor and build offer only "
+            f"{', '.join(available_isas)}"
+        )
+    return wanted
+
+
+def _load(family):
+    return {
+        char: importlib.import_module(f"{__name__}.{family}_{isa}_{dtype}")
+        for char, dtype in (("f", "f32"), ("d", "f64"))
+    }
+
+
+available_isas = _available()
+isa = _choose()
+conv = _load("conv")
+pool = _load("pool")

@@ -1,0 +1,386 @@
+# correlate: forward, and grad_input as a correlation of the stretched grad_output.
+#
+#     out[n, k, f + stretch m] = bias[k] + sum over c, taps of phase f of  w[k, c, tap] * in[n, c, m + tap]
+#
+# Channel lanes put output channels side by side in a vector, row lanes output columns.  The first
+# suits many channels, the second few channels or short sums into plain NCHW output, where each
+# output vector is then stored as it stands.
+
+cdef struct correlate_t:
+    conv_t p
+    window_t window
+    bint rows               # row lanes; else channel lanes
+    idx_t nv                # vectors in the widest tile
+    idx_t px                # rows in the tallest tile
+    idx_t width             # channels in a block of packed weights
+    idx_t n_blocks          # such blocks in a group
+    idx_t block_elements    # a packed block: its biases, then [tap][in channel][width]
+    idx_t chunk, n_chunks   # blocks that a task takes, and how often that goes into n_blocks
+    idx_t n_pos[AXES]       # blocks of output positions
+    idx_t n_taps
+    idx_t* phase            # [phases + 1] first tap of each phase, all axes together
+    idx_t* tap_input        # [n_taps] offset in the strip
+    idx_t* tap_weight       # [n_taps] offset in a filter
+    idx_t* tap_packed       # [n_taps] offset in a packed block of full width
+    idx_t* tap_last         # [n_taps] the same in the narrower last block
+    idx_t* tables
+
+
+cdef void merge_axes(conv_t* p) noexcept nogil:
+    """Joins neighbouring axes that no filter looks along and that memory already joins."""
+    cdef int a
+    for a in range(AXES - 1):
+        if (p.kernel[a] == 1 and p.kernel[a + 1] == 1
+                and p.stride[a] == 1 and p.stride[a + 1] == 1
+                and p.stretch[a] == 1 and p.stretch[a + 1] == 1
+                and p.pad[a] == 0 and p.pad[a + 1] == 0
+                and p.in_size[a] == p.out_size[a] and p.in_size[a + 1] == p.out_size[a + 1]
+                and p.in_step[a] == p.in_size[a + 1] * p.in_step[a + 1]
+                and p.out_step[a] == p.out_size[a + 1] * p.out_step[a + 1]):
+            p.in_size[a + 1] *= p.in_size[a]
+            p.out_size[a + 1] *= p.out_size[a]
+            p.in_size[a] = p.out_size[a] = 1
+
+
+cdef inline idx_t even(idx_t count, idx_t most) noexcept nogil:
+    """The size of equal shares of `count`, none above `most`."""
+    return ceil_div(count, ceil_div(count, most))
+
+
+cdef idx_t tiles_cost(idx_t rows, idx_t vectors, idx_t nv) noexcept nogil:
+    """Issue slots of one reduction step over `rows` by `vectors`, in tiles nv wide."""
+    cdef idx_t px = even(rows, tallest(nv)), cost
+    cost = (vectors // nv) * tile_cost(px, nv)
+    if vectors % nv:
+        cost += tile_cost(px, vectors % nv)
+    return cost * ceil_div(rows, px)
+
+
+cdef idx_t best_width(idx_t rows, idx_t vectors) noexcept nogil:
+    """Vectors across the tile that make `rows` by `vectors` cheapest."""
+    cdef idx_t nv, cost, best = 0, least = 0
+    cdef idx_t order[4]
+    cdef int i
+    order[0], order[1], order[2], order[3] = 2, 3, 1, 4
+    for i in range(4):
+        nv = min(order[i], vectors)
+        cost = tiles_cost(rows, vectors, nv)
+        if best == 0 or cost < least:
+            best, least = nv, cost
+    return best
+
+
+cdef void choose_lanes(correlate_t* self) noexcept nogil:
+    """Channel lanes or row lanes, by issue slots for one row of output."""
+    cdef conv_t* p = &self.p
+    cdef idx_t columns = self.window.axis[2].grid, k = p.out_channels
+    cdef idx_t reduction = max(
+        <idx_t> 1,
+        p.in_channels * p.kernel[0] * p.kernel[1] * p.kernel[2]
+        // (p.stretch[0] * p.stretch[1] * p.stretch[2]),
+    )
+    cdef idx_t k_vectors = ceil_div(k, LANES), row_vectors = ceil_div(columns, LANES)
+    cdef idx_t k_nv = best_width(columns, k_vectors), row_nv = best_width(k, row_vectors)
+    cdef idx_t by_channel = reduction * tiles_cost(columns, k_vectors, k_nv)
+    cdef idx_t by_row = reduction * tiles_cost(k, row_vectors, row_nv)
+    # Storing: a vector at a time where lanes are neighbours in memory, else cell by cell.
+    by_channel += columns * k_vectors * 2 if p.out_channel == 1 else columns * k
+    by_row += (k * row_vectors * 2
+               if p.out_step[2] * p.stretch[2] == 1 else columns * k)
+    # Row lanes want planes: a channels-last input is turned, cell by cell.
+    if p.in_step[2] != 1:
+        by_row += 2 * columns * p.in_channels * p.stride[2]
+    self.rows = by_row < by_channel
+    if self.rows:
+        self.nv = row_nv
+        self.px = even(k, tallest(row_nv))
+        self.width = self.px
+    else:
+        self.nv = k_nv
+        self.px = tallest(k_nv)
+        self.width = k_nv * LANES
+    self.n_blocks = ceil_div(k, self.width)
+
+
+cdef void choose_blocks(correlate_t* self, idx_t num_threads) noexcept nogil:
+    """Halves the block of a task until its strip fits L2 and the threads have enough tasks."""
+    cdef conv_t* p = &self.p
+    cdef window_t* window = &self.window
+    cdef idx_t least[AXES]
+    cdef idx_t block[AXES]
+    cdef idx_t tasks, work, target = 4 * num_threads if num_threads > 1 else 1
+    cdef idx_t packed = self.n_blocks * self.block_elements * <idx_t> sizeof(real)
+    cdef bint wanted, pixels = not self.rows and p.in_channel == 1 and p.in_channels > 1
+    cdef int axis
+    work = p.batch * p.groups * p.out_channels * p.in_channels * self.n_taps
+    for axis in range(AXES):
+        block[axis] = window.axis[axis].grid
+        work *= window.axis[axis].grid
+        least[axis] = 1
+    least[2] = min(block[2], 4 * self.nv * LANES if self.rows else 4 * self.px)
+    self.n_chunks = min(self.n_blocks, ceil_div(packed, WEIGHT_BYTES))
+    while True:
+        tasks = p.batch * p.groups * self.n_chunks
+        for axis in range(AXES):
+            axis_finish(&window.axis[axis], block[axis])
+            self.n_pos[axis] = ceil_div(window.axis[axis].grid, block[axis])
+            tasks *= self.n_pos[axis]
+        window_layout(window, p, pixels)
+        wanted = tasks < target and work // tasks > 400000
+        if wanted and self.n_chunks < self.n_blocks and 2 * self.n_chunks <= target:
+            # Sharing out the channels copies the window again; rows overlap less than that.
+            if block[0] * block[1] < 8:
+                self.n_chunks = min(self.n_blocks, 2 * self.n_chunks)
+                continue
+        if not wanted and (window.elements * <idx_t> sizeof(real) <= STRIP_BYTES):
+            break
+        if block[0] > 1:
+            block[0] = ceil_div(block[0], 2)
+        elif block[1] > 1:
+            block[1] = ceil_div(block[1], 2)
+        elif block[2] > least[2]:
+            block[2] = max(least[2], ceil_div(block[2], 2))
+        else:
+            break
+    self.chunk = ceil_div(self.n_blocks, self.n_chunks)
+    self.n_chunks = ceil_div(self.n_blocks, self.chunk)
+    # Row lanes load whole vectors, past the end of a row too: only a strip allows that.
+    if not self.rows and reads_in_place(window, p):
+        window_direct(window, p)
+
+
+cdef int correlate_tables(correlate_t* self) noexcept nogil:
+    """The taps of all axes together, phase by phase."""
+    cdef const axis_t* axis = &self.window.axis[0]
+    cdef conv_t* p = &self.p
+    cdef idx_t phases = axis[0].n_phases * axis[1].n_phases * axis[2].n_phases
+    cdef idx_t f0, f1, f2, t0, t1, t2, t = 0, f = 0, last
+    self.tables = <idx_t*> malloc((phases + 1 + 4 * self.n_taps) * sizeof(idx_t))
+    if self.tables == NULL:
+        return NO_MEMORY
+    self.phase = self.tables
+    self.tap_input = self.phase + phases + 1
+    self.tap_weight = self.tap_input + self.n_taps
+    self.tap_packed = self.tap_weight + self.n_taps
+    self.tap_last = self.tap_packed + self.n_taps
+    last = last_width(self)
+    for f0 in range(axis[0].n_phases):
+        for f1 in range(axis[1].n_phases):
+            for f2 in range(axis[2].n_phases):
+                self.phase[f] = t
+                f += 1
+                for t0 in range(axis[0].phase[f0], axis[0].phase[f0 + 1]):
+                    for t1 in range(axis[1].phase[f1], axis[1].phase[f1 + 1]):
+                        for t2 in range(axis[2].phase[f2], axis[2].phase[f2 + 1]):
+                            self.tap_input[t] = tap_offset(&self.window, p, t0, t1, t2)
+                            self.tap_weight[t] = (axis[0].tap[t0] * p.w_step[0]
+                                                  + axis[1].tap[t1] * p.w_step[1]
+                                                  + axis[2].tap[t2] * p.w_step[2])
+                            self.tap_packed[t] = t * p.in_channels * self.width
+                            self.tap_last[t] = t * p.in_channels * last
+                            t += 1
+    self.phase[f] = t
+    return OK
+
+
+cdef inline idx_t last_width(const correlate_t* self) noexcept nogil:
+    """Channels in the last packed block, whole vectors in channel lanes."""
+    cdef idx_t rest = self.p.out_channels - (self.n_blocks - 1) * self.width
+    return rest if self.rows else round_up(rest, LANES)
+
+
+cdef void pack_block(const correlate_t* self, const real* w, const real* bias, idx_t group,
+                     idx_t block, real* packed) noexcept nogil:
+    """[width] biases, then [tap][in channel][width] weights; lanes past the end are zero."""
+    cdef const conv_t* p = &self.p
+    cdef idx_t width = self.width if block < self.n_blocks - 1 else last_width(self)
+    cdef idx_t first = block * self.width
+    cdef idx_t used = min(width, p.out_channels - first)
+    cdef idx_t i, lane, t, c, c0, c1, step = max(<idx_t> 1, 256 // max(<idx_t> 1, self.n_taps))
+    cdef const real* source
+    cdef real* target = packed + self.width
+    for lane in range(width):
+        packed[lane] = 0
+        if bias != NULL and lane < used:
+            packed[lane] = bias[group * p.out_channels + first + lane]
+    # A few channels at a time keep both sides in L1.
+    for i in range(ceil_div(p.in_channels, step)):
+        c0 = i * step
+        c1 = min(p.in_channels, c0 + step)
+        for lane in range(used):
+            source = w + group * p.w_group + (first + lane) * p.w_out
+            for c in range(c0, c1):
+                for t in range(self.n_taps):
+                    target[(t * p.in_channels + c) * width + lane] = (
+                        source[c * p.w_in + self.tap_weight[t]])
+        for lane in range(used, width):
+            for c in range(c0, c1):
+                for t in range(self.n_taps):
+                    target[(t * p.in_channels + c) * width + lane] = 0
+
+
+cdef void channel_lanes(const correlate_t* self, stream_t* s, const real* pixels,
+                        const real* packed, idx_t first, idx_t width, idx_t columns,
+                        real* o, real* tile_out) noexcept nogil:
+    """One row of output: tiles of `width` channels and a share of the columns."""
+    cdef const conv_t* p = &self.p
+    cdef idx_t nv = width // LANES, lanes = min(width, p.out_channels - first)
+    cdef idx_t o_column = p.out_step[2] * p.stretch[2]
+    cdef idx_t px = even(columns, tallest(nv)), i, q, rows
+    cdef bint whole = p.out_channel == 1 and lanes == width
+    for i in range(ceil_div(columns, px)):
+        q = i * px
+        rows = min(px, columns - q)
+        if whole:
+            s.o_row = o_column
+            run_tile(<int> rows, <int> nv, s, pixels + q * s.a_row, packed + self.width,
+                     LANE_BIAS, packed, o + q * o_column)
+        else:
+            s.o_row = width
+            run_tile(<int> rows, <int> nv, s, pixels + q * s.a_row, packed + self.width,
+                     LANE_BIAS, packed, tile_out)
+            store(tile_out, width, rows, lanes, o + q * o_column, o_column, p.out_channel)
+
+
+cdef void row_lanes(const correlate_t* self, stream_t* s, const real* cells, const real* packed,
+                    idx_t width, idx_t columns, real* o, real* tile_out) noexcept nogil:
+    """One row of output: tiles of `width` channels and up to nv vectors of columns."""
+    cdef const conv_t* p = &self.p
+    cdef idx_t o_column = p.out_step[2] * p.stretch[2]
+    cdef idx_t vectors = ceil_div(columns, LANES)
+    cdef idx_t most = even(vectors, self.nv), i, v, nv, lanes
+    for i in range(ceil_div(vectors, most)):
+        v = i * most
+        nv = min(most, vectors - v)
+        lanes = min(nv * LANES, columns - v * LANES)
+        if o_column == 1 and lanes == nv * LANES:
+            s.o_row = p.out_channel
+            run_tile(<int> width, <int> nv, s, packed + self.width, cells + v * LANES,
+                     ROW_BIAS, packed, o + v * LANES)
+        else:
+            s.o_row = nv * LANES
+            run_tile(<int> width, <int> nv, s, packed + self.width, cells + v * LANES,
+                     ROW_BIAS, packed, tile_out)
+            store(tile_out, nv * LANES, width, lanes, o + v * LANES * o_column,
+                  p.out_channel, o_column)
+
+
+cdef void correlate_task(const correlate_t* self, idx_t task, const real* x, const real* packed,
+                         real* y, real* scratch) noexcept nogil:
+    """One block of output positions of one image and group, for a chunk of its channels."""
+    cdef const conv_t* p = &self.p
+    cdef const window_t* window = &self.window
+    cdef const axis_t* axis = &window.axis[0]
+    cdef idx_t chunk, n, group, m0, m1, m2, i0, i1, f = 0, f0, f1, f2, block, width, row
+    cdef idx_t e0, e1, e2
+    cdef real* strip = scratch
+    cdef real* tile_out = scratch + window.elements
+    cdef const real* origin
+    cdef const real* weights
+    cdef real* o
+    cdef stream_t s
+    # Blocks of one image are neighbours, and a chunk of weights stays in L2 over all of them.
+    m2 = task % self.n_pos[2] * axis[2].block
+    task //= self.n_pos[2]
+    m1 = task % self.n_pos[1] * axis[1].block
+    task //= self.n_pos[1]
+    m0 = task % self.n_pos[0] * axis[0].block
+    task //= self.n_pos[0]
+    n = task % p.batch
+    task //= p.batch
+    chunk = task % self.n_chunks
+    group = task // self.n_chunks
+
+    x = x + n * p.in_batch + group * p.in_channels * p.in_channel
+    y = y + n * p.out_batch + group * p.out_channels * p.out_channel
+    if window.direct:
+        origin = (x + m0 * window.plane_step + m1 * window.row_step + m2 * window.cell_step)
+    else:
+        window_fill(window, p, x, m0, m1, m2, strip)
+        origin = strip
+    s.n_inner = p.in_channels
+    for f0 in range(axis[0].n_phases):
+        e0 = min(axis[0].block, phase_count(p, 0, f0) - m0)
+        for f1 in range(axis[1].n_phases):
+            e1 = min(axis[1].block, phase_count(p, 1, f1) - m1)
+            for f2 in range(axis[2].n_phases):
+                e2 = min(axis[2].block, phase_count(p, 2, f2) - m2)
+                s.n_outer = self.phase[f + 1] - self.phase[f]
+                for block in range(chunk * self.chunk,
+                                   min(self.n_blocks, (chunk + 1) * self.chunk)):
+                    width = self.width if block < self.n_blocks - 1 else last_width(self)
+                    weights = packed + (group * self.n_blocks + block) * self.block_elements
+                    for row in range(e0 * e1 if e0 > 0 and e1 > 0 and e2 > 0 else 0):
+                        i0 = row // e1
+                        i1 = row % e1
+                        o = (y + block * self.width * p.out_channel
+                             + (f0 + (m0 + i0) * p.stretch[0]) * p.out_step[0]
+                             + (f1 + (m1 + i1) * p.stretch[1]) * p.out_step[1]
+                             + (f2 + m2 * p.stretch[2]) * p.out_step[2])
+                        if self.rows:
+                            s.a_row = 1
+                            s.a_step = width
+                            s.b_step = window.channel_step
+                            s.a_off = ((self.tap_packed if width == self.width
+                                        else self.tap_last) + self.phase[f])
+                            s.b_off = self.tap_input + self.phase[f]
+                            row_lanes(self, &s, origin + i0 * window.plane_step
+                                      + i1 * window.row_step, weights, width, e2, o, tile_out)
+                        else:
+                            s.a_row = window.cell_step
+                            s.a_step = window.channel_step
+                            s.b_step = width
+                            s.a_off = self.tap_input + self.phase[f]
+                            s.b_off = ((self.tap_packed if width == self.width
+                                        else self.tap_last) + self.phase[f])
+                            channel_lanes(self, &s, origin + i0 * window.plane_step
+                                          + i1 * window.row_step, weights,
+                                          block * self.width, width, e2, o, tile_out)
+                f += 1
+
+
+cdef int correlate_plan(correlate_t* self, const conv_t* problem,
+                        idx_t num_threads) noexcept nogil:
+    cdef int axis
+    memset(self, 0, sizeof(correlate_t))
+    self.p = problem[0]
+    merge_axes(&self.p)
+    for axis in range(AXES):
+        if axis_init(&self.window.axis[axis], &self.p, axis) != OK:
+            return NO_MEMORY
+    self.n_taps = (self.window.axis[0].n_taps * self.window.axis[1].n_taps
+                   * self.window.axis[2].n_taps)
+    choose_lanes(self)
+    self.block_elements = round_up(
+        self.width * (1 + self.n_taps * self.p.in_channels), ALIGN)
+    choose_blocks(self, num_threads)
+    return correlate_tables(self)
+
+
+cdef int correlate(const conv_t* problem, const real* x, const real* w, const real* bias,
+                   real* y, int num_threads) noexcept nogil:
+    cdef correlate_t self
+    cdef idx_t i, tasks, blocks, elements, status = correlate_plan(&self, problem, num_threads)
+    cdef void* memory = NULL
+    cdef real* packed
+    cdef real* scratch
+    if status == OK:
+        blocks = self.p.groups * self.n_blocks
+        elements = round_up(self.window.elements + MAX_PX * MAX_NV * LANES, ALIGN)
+        memory = malloc(<size_t> (blocks * self.block_elements + num_threads * elements)
+                        * sizeof(real) + ALIGN)
+        status = OK if memory != NULL else NO_MEMORY
+    if status == OK:
+        packed = <real*> aligned(memory)
+        scratch = packed + blocks * self.block_elements
+        for i in prange(blocks, num_threads=num_threads, schedule="static"):
+            pack_block(&self, w, bias, i // self.n_blocks, i % self.n_blocks,
+                       packed + i * self.block_elements)
+        tasks = (self.p.groups * self.n_chunks * self.p.batch
+                 * self.n_pos[0] * self.n_pos[1] * self.n_pos[2])
+        for i in prange(tasks, num_threads=num_threads, schedule="dynamic"):
+            correlate_task(&self, i, x, packed, y, scratch + omp_get_thread_num() * elements)
+    free(memory)
+    free(self.tables)
+    window_free(&self.window)
+    return <int> status

@@ -1,0 +1,278 @@
+# Windows: which input cells the taps of a block of output positions read, axis by axis.
+#
+# Position m of phase f lies at output  f + stretch * m  and reads, through tap r, input
+#     stretch 1:   stride * m + (dilation * r - pad)
+#     stride 1:    m + (f + dilation * r - pad) / stretch       where the division is exact
+# that is  step * (m + quotient) + residue  with 0 <= residue < step.  Taps of equal residue whose
+# quotients lie close form a run: cells first .. last + block - 1, copied once, read by all of them.
+#
+#     kernel 3, stride 2, block 4:    run 0 (taps 0, 2)   0 2 4 6 8     run 1 (tap 1)   1 3 5 7
+
+cdef struct axis_t:
+    idx_t block                 # positions of a task along this axis
+    idx_t grid                  # positions of the longest phase
+    idx_t n_phases
+    idx_t n_taps                # those that any phase uses
+    idx_t step                  # input cells from position to position
+    idx_t n_runs
+    idx_t cells                 # of the strip
+    idx_t lowest, highest       # input cells that the whole grid reads, padding included
+    idx_t* phase                # [n_phases + 1] first tap of each phase
+    idx_t* tap                  # [n_taps] index into the kernel, by phase, then by cell
+    idx_t* base                 # [n_taps] input cell that position 0 reads
+    idx_t* cell                 # [n_taps] strip cell that position 0 of the block reads
+    idx_t* order                # [n_taps] taps sorted by residue and quotient
+    idx_t* run_cell             # [n_runs + 1] first strip cell
+    idx_t* run_input            # [n_runs] input cell of it, for a block at position 0
+    idx_t* tables               # the one allocation behind these
+
+
+cdef inline idx_t residue(idx_t base, idx_t step) noexcept nogil:
+    cdef idx_t rest = base % step
+    return rest + step if rest < 0 else rest
+
+
+cdef inline bint before(idx_t a, idx_t b, idx_t step) noexcept nogil:
+    """Whether input cell a comes before b in the order of the strip."""
+    cdef idx_t ra = residue(a, step), rb = residue(b, step)
+    return ra < rb or (ra == rb and a < b)
+
+
+cdef int axis_init(axis_t* self, const conv_t* p, int axis) noexcept nogil:
+    """Phases and taps; the block is not chosen yet."""
+    cdef idx_t kernel = p.kernel[axis], stretch = p.stretch[axis]
+    cdef idx_t f, r, t
+    self.n_phases = min(stretch, p.out_size[axis])
+    self.grid = ceil_div(p.out_size[axis], stretch)
+    self.step = p.stride[axis]
+    self.tables = <idx_t*> malloc((self.n_phases + 1 + 6 * kernel + 1) * sizeof(idx_t))
+    if self.tables == NULL:
+        return NO_MEMORY
+    self.phase = self.tables
+    self.tap = self.phase + self.n_phases + 1
+    self.base = self.tap + kernel
+    self.cell = self.base + kernel
+    self.order = self.cell + kernel
+    self.run_cell = self.order + kernel
+    self.run_input = self.run_cell + kernel + 1
+
+    # Tap r meets phase f = (pad - dilation * r) mod stretch; count, then place.
+    for f in range(self.n_phases + 1):
+        self.phase[f] = 0
+    for r in range(kernel):
+        f = residue(p.pad[axis] - p.dilation[axis] * r, stretch)
+        if f < self.n_phases:
+            self.phase[f + 1] += 1
+    for f in range(self.n_phases):
+        self.phase[f + 1] += self.phase[f]
+    self.n_taps = self.phase[self.n_phases]
+    for r in range(kernel - 1, -1, -1):
+        f = residue(p.pad[axis] - p.dilation[axis] * r, stretch)
+        if f < self.n_phases:
+            # From the last tap to the first, so each phase fills from its end.
+            self.phase[f + 1] -= 1
+            t = self.phase[f + 1]
+            self.tap[t] = r
+            self.base[t] = (f + p.dilation[axis] * r - p.pad[axis]) // stretch
+    # phase[f + 1] has come down to the first tap of f.
+    for f in range(self.n_phases):
+        self.phase[f] = self.phase[f + 1]
+    self.phase[self.n_phases] = self.n_taps
+    return OK
+
+
+cdef void axis_finish(axis_t* self, idx_t block) noexcept nogil:
+    """Runs and strip cells for a block of positions."""
+    cdef idx_t i, t, head, last = 0, quotient, rest
+    self.block = block
+    # A stable insertion sort: tap tables are short and nearly sorted.
+    for i in range(self.n_taps):
+        head = i
+        while head > 0 and before(self.base[i], self.base[self.order[head - 1]], self.step):
+            self.order[head] = self.order[head - 1]
+            head -= 1
+        self.order[head] = i
+    self.n_runs = 0
+    self.cells = 0
+    self.lowest = self.highest = 0
+    for i in range(self.n_taps):
+        t = self.order[i]
+        if i == 0 or self.base[t] < self.lowest:
+            self.lowest = self.base[t]
+        if i == 0 or self.base[t] > self.highest:
+            self.highest = self.base[t]
+        rest = residue(self.base[t], self.step)
+        quotient = (self.base[t] - rest) // self.step
+        if i == 0 or rest != residue(self.base[self.order[i - 1]], self.step) \
+                or quotient - last > block:
+            self.run_cell[self.n_runs] = self.cells
+            self.run_input[self.n_runs] = self.base[t]
+            self.n_runs += 1
+            self.cell[t] = self.cells
+            self.cells += block
+        else:
+            self.cell[t] = self.cell[self.order[i - 1]] + quotient - last
+            self.cells += quotient - last
+        last = quotient
+    self.run_cell[self.n_runs] = self.cells
+    self.highest += (self.grid - 1) * self.step
+
+
+cdef inline idx_t phase_count(const conv_t* p, int axis, idx_t phase) noexcept nogil:
+    """Output positions of a phase."""
+    return ceil_div(p.out_size[axis] - phase, p.stretch[axis])
+
+
+cdef struct window_t:
+    # The strip of one task, and how it is read.
+    axis_t axis[AXES]
+    idx_t channels
+    bint direct             # the input itself is the strip
+    bint pixels             # channels innermost in the strip, else planes
+    idx_t cell_step         # from column to column
+    idx_t channel_step
+    idx_t row_step, plane_step
+    idx_t elements          # of a strip, slack for vector loads past its end included
+
+
+cdef void window_layout(window_t* self, const conv_t* p, bint pixels) noexcept nogil:
+    """Steps of the strip: [cells0][cells1][cells2][C] or [C][cells0][cells1][cells2]."""
+    cdef idx_t plane
+    self.pixels = pixels
+    self.channels = p.in_channels
+    self.cell_step = p.in_channels if pixels else 1
+    self.row_step = self.axis[2].cells * self.cell_step
+    self.plane_step = self.axis[1].cells * self.row_step
+    plane = self.axis[0].cells * self.plane_step
+    if pixels:
+        self.channel_step = 1
+        self.elements = plane
+    else:
+        # Channels a multiple of 4 KiB apart would all fall into one set of the L1 cache.
+        plane = round_up(plane, 16)
+        if plane % 256 == 0:
+            plane += 16
+        self.channel_step = plane
+        self.elements = plane * p.in_channels
+    self.elements = round_up(self.elements + MAX_NV * LANES, ALIGN)
+
+
+cdef bint unpadded(const window_t* self, const conv_t* p) noexcept nogil:
+    cdef int axis
+    for axis in range(AXES):
+        if self.axis[axis].lowest < 0 or self.axis[axis].highest >= p.in_size[axis]:
+            return False
+    return True
+
+
+cdef bint reads_in_place(const window_t* self, const conv_t* p) noexcept nogil:
+    """Whether the input can serve as the strip: no padding, and neighbours close in memory."""
+    return unpadded(self, p) and (
+        p.in_channel == 1
+        or (self.axis[2].step * p.in_step[2] == 1
+            and p.in_channel * <idx_t> sizeof(real) % 4096 != 0))
+
+
+cdef void window_direct(window_t* self, const conv_t* p) noexcept nogil:
+    """Reads the input in place."""
+    self.direct = True
+    self.channels = p.in_channels
+    self.cell_step = self.axis[2].step * p.in_step[2]
+    self.row_step = self.axis[1].step * p.in_step[1]
+    self.plane_step = self.axis[0].step * p.in_step[0]
+    self.channel_step = p.in_channel
+    self.elements = 0
+
+
+cdef inline idx_t tap_offset(const window_t* self, const conv_t* p, idx_t t0, idx_t t1,
+                             idx_t t2) noexcept nogil:
+    """Where position 0 of a block reads through a tap, from the block's start in the strip."""
+    if self.direct:
+        return (self.axis[0].base[t0] * p.in_step[0] + self.axis[1].base[t1] * p.in_step[1]
+                + self.axis[2].base[t2] * p.in_step[2])
+    return (self.axis[0].cell[t0] * self.plane_step + self.axis[1].cell[t1] * self.row_step
+            + self.axis[2].cell[t2] * self.cell_step)
+
+
+cdef inline void copy(real* dst, const real* src, idx_t count) noexcept nogil:
+    """memcpy without its call: rows are short."""
+    cdef idx_t j, vectors = count // LANES
+    for j in range(vectors):
+        (<vec*> dst)[j] = (<const vec*> src)[j]
+    for j in range(vectors * LANES, count):
+        dst[j] = src[j]
+
+
+cdef inline void clear(real* dst, idx_t count) noexcept nogil:
+    cdef idx_t j
+    for j in range(count):
+        dst[j] = 0
+
+
+cdef void fill_row(const window_t* self, const conv_t* p, const real* x, idx_t start,
+                   idx_t channels, idx_t x_channel, real* strip) noexcept nogil:
+    """One row of the strip: its runs, zeros where the input has ended.
+
+    `channels` are copied at each cell, `x_channel` apart in x, side by side in the strip.
+    """
+    cdef const axis_t* axis = &self.axis[2]
+    cdef idx_t run, first, cells, low, high, j, c, step = axis.step * p.in_step[2]
+    cdef const real* src
+    cdef real* dst
+    for run in range(axis.n_runs):
+        cells = axis.run_cell[run + 1] - axis.run_cell[run]
+        first = axis.run_input[run] + start * axis.step
+        # Cells low .. high - 1 lie inside the input.
+        low = min(cells, ceil_div(-first, axis.step) if first < 0 else 0)
+        high = 0 if p.in_size[2] <= first else ceil_div(p.in_size[2] - first, axis.step)
+        high = max(low, min(cells, high))
+        dst = strip + axis.run_cell[run] * channels
+        src = x + first * p.in_step[2]
+        clear(dst, low * channels)
+        if x_channel == 1 and (step == channels or high - low == 1):
+            copy(dst + low * channels, src + low * step, (high - low) * channels)
+        elif channels == 1:
+            for j in range(low, high):
+                dst[j] = src[j * step]
+        elif x_channel == 1:
+            for j in range(low, high):
+                copy(dst + j * channels, src + j * step, channels)
+        else:
+            for j in range(low, high):
+                for c in range(channels):
+                    dst[j * channels + c] = src[j * step + c * x_channel]
+        clear(dst + high * channels, (cells - high) * channels)
+
+
+cdef inline idx_t input_cell(const axis_t* axis, idx_t start, idx_t run, idx_t cell) noexcept nogil:
+    return axis.run_input[run] + (start + cell - axis.run_cell[run]) * axis.step
+
+
+cdef void window_fill(const window_t* self, const conv_t* p, const real* x, idx_t start0,
+                      idx_t start1, idx_t start2, real* strip) noexcept nogil:
+    """Copies what the block that starts at these positions reads; x is at its image and group."""
+    cdef idx_t c, run0, run1, cell0, cell1, i0, i1
+    cdef idx_t layers = 1 if self.pixels else self.channels
+    cdef idx_t channels = self.channels if self.pixels else 1
+    cdef real* row
+    for c in range(layers):
+        for run0 in range(self.axis[0].n_runs):
+            for cell0 in range(self.axis[0].run_cell[run0], self.axis[0].run_cell[run0 + 1]):
+                i0 = input_cell(&self.axis[0], start0, run0, cell0)
+                for run1 in range(self.axis[1].n_runs):
+                    for cell1 in range(self.axis[1].run_cell[run1],
+                                       self.axis[1].run_cell[run1 + 1]):
+                        i1 = input_cell(&self.axis[1], start1, run1, cell1)
+                        row = (strip + c * self.channel_step + cell0 * self.plane_step
+                               + cell1 * self.row_step)
+                        if 0 <= i0 < p.in_size[0] and 0 <= i1 < p.in_size[1]:
+                            fill_row(self, p, x + c * p.in_channel + i0 * p.in_step[0]
+                                     + i1 * p.in_step[1], start2, channels, p.in_channel, row)
+                        else:
+                            clear(row, self.row_step)
+
+
+cdef void window_free(window_t* self) noexcept nogil:
+    cdef int axis
+    for axis in range(AXES):
+        free(self.axis[axis].tables)

@@ -1,0 +1,11 @@
+# The types that every kernel family shares.  `real` and `vec` are C typedefs that differ from
+# build to build (see vec.h); Cython only needs to know that they behave like floats.
+
+ctypedef Py_ssize_t idx_t
+
+cdef extern from "vec.h" nogil:
+    ctypedef float real
+    ctypedef float vec
+    vec splat(real x)
+    enum:
+        LANES

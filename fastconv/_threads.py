@@ -1,0 +1,105 @@
+"""How many threads a kernel may use.
+
+In order: the call's own `num_threads`; `set_num_threads`; OMP_NUM_THREADS; the processors that the
+affinity mask and the cgroup quota allow.  A limit set through threadpoolctl or omp_set_num_threads
+caps all of these.  A forked child runs serially: GNU OpenMP hangs in a child that opens a parallel
+region.  The result of a kernel does not depend on any of this.
+"""
+
+import math
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+from fastconv._kernels import cpu
+from fastconv._shapes import integer
+
+# A parallel region pays once its loops do this many multiply-adds (about 20 microseconds).
+SERIAL_WORK = 1_000_000
+
+_openmp_at_import = cpu.openmp_max_threads()
+_chosen = None
+_forked = False
+
+
+def _cgroup_quota(root=Path("/sys/fs/cgroup")):
+    """Processors that a container's CPU quota grants, infinity when there is none."""
+    try:
+        quota, period = (root / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (root / "cpu/cpu.cfs_quota_us").read_text().strip()
+            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return math.inf
+    try:
+        quota, period = int(quota), int(period)
+    except ValueError:  # "max"
+        return math.inf
+    return max(1, math.ceil(quota / period)) if quota > 0 and period > 0 else math.inf
+
+
+def available_processors():
+    """Processors that this process may use: affinity mask and cgroup quota."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        count = os.cpu_count() or 1
+    return int(min(count, _cgroup_quota()))
+
+
+def _default():
+    if _chosen is not None:
+        return _chosen
+    if os.environ.get("OMP_NUM_THREADS"):
+        return _openmp_at_import
+    return available_processors()
+
+
+def set_num_threads(num_threads):
+    """Threads for every later call that does not name its own number; None: the default again."""
+    global _chosen
+    if num_threads is not None:
+        num_threads = integer("set_num_threads", "num_threads", num_threads, 1)
+    _chosen = num_threads
+
+
+def get_num_threads():
+    """Threads that a large call without `num_threads` uses now."""
+    return effective("get_num_threads", None)
+
+
+@contextmanager
+def num_threads(count):
+    """Context manager: `set_num_threads(count)` inside, the old setting after."""
+    before = _chosen
+    set_num_threads(count)
+    try:
+        yield
+    finally:
+        set_num_threads(before)
+
+
+def effective(op, num_threads, work=SERIAL_WORK):
+    """Threads for one call of `work` multiply-adds."""
+    if num_threads is None:
+        threads = _default()
+        if work < SERIAL_WORK:
+            return 1
+    else:
+        threads = integer(op, "num_threads", num_threads, 1)
+    if _forked or not cpu.openmp_version():
+        return 1
+    limit = cpu.openmp_max_threads()
+    if limit < _openmp_at_import:
+        threads = min(threads, limit)
+    return min(threads, 1024)
+
+
+def _after_fork_in_child():
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

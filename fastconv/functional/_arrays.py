@@ -1,0 +1,79 @@
+"""What every functional does with its arrays: check, bring to kernel form, allocate.
+
+Kernels read any strides, but want native, aligned float32 or float64 elements.  A message names
+the operation, the parameter, the value got and the rule.
+"""
+
+import numpy as np
+
+from fastconv import _shapes
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def as_array(op, name, array, dtype=None):
+    """`array` as an aligned, native float32 or float64 ndarray; a copy only where it must be.
+
+    With `dtype` given, any other is a TypeError.
+    """
+    array = np.asarray(array)
+    native = array.dtype.newbyteorder("=")
+    if native not in FLOATS:
+        raise TypeError(f"{op}: {name} must be float32 or float64, got {array.dtype}")
+    if dtype is not None and native != dtype:
+        raise TypeError(f"{op}: {name} must be {dtype}, as the input is, got {array.dtype}")
+    if (
+        array.dtype != native
+        or not array.flags.aligned
+        or any(stride % array.itemsize for stride in array.strides)
+    ):
+        array = np.array(array, dtype=native, order="K")
+    return array
+
+
+def as_batch(op, name, array, ndim):
+    """`array` with a batch axis, and whether it had one: (N, C, *space) or (C, *space)."""
+    if array.ndim == ndim + 2:
+        return array, True
+    if array.ndim == ndim + 1:
+        return array[np.newaxis], False
+    raise ValueError(
+        f"{op}: {name} must have {ndim + 2} axes (N, C, space) or {ndim + 1} without a batch, "
+        f"got shape {array.shape}"
+    )
+
+
+def expand_space(array, lead=2):
+    """Views (N, C, *space) as (N, C, D, H, W): missing spatial axes of length 1 come first."""
+    missing = lead + 3 - array.ndim
+    return array[(slice(None),) * lead + (np.newaxis,) * missing]
+
+
+def channels_last(array):
+    """Whether the channels of (N, C, *space) are the fastest axis in memory."""
+    if array.ndim < 3 or array.flags.c_contiguous:
+        return False
+    return np.moveaxis(array, 1, -1).flags.c_contiguous
+
+
+def empty(op, shape, dtype, like):
+    """A new array of `shape` in the memory order of `like`: channels last, or C order."""
+    _shapes.check_size(op, shape, dtype.itemsize)
+    if channels_last(like) and like.ndim == len(shape):
+        return np.moveaxis(np.empty((shape[0], *shape[2:], shape[1]), dtype), -1, 1)
+    return np.empty(shape, dtype)
+
+
+def check_out(op, out, shape, dtype, inputs):
+    """`out` if the result can be written there; ValueError or TypeError otherwise."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{op}: out must be a NumPy array, got {type(out).__name__}")
+    if out.shape != shape:
+        raise ValueError(f"{op}: out must have shape {shape}, got {out.shape}")
+    if out.dtype != dtype:
+        raise ValueError(f"{op}: out must be {dtype}, got {out.dtype}")
+    if not out.flags.writeable:
+        raise ValueError(f"{op}: out must be writeable")
+    if any(np.may_share_memory(out, each) and np.shares_memory(out, each) for each in inputs):
+        raise ValueError(f"{op}: out must not overlap an input")
+    return out

@@ -1,0 +1,109 @@
+"""The fully connected layer: a convolution of one tap whose positions are the batch."""
+
+import numpy as np
+
+from fastconv.functional import _arrays, _run
+from fastconv.functional._geometry import Geometry
+
+__all__ = ["linear", "linear_backward"]
+
+
+def _signal(array):
+    """(*, features) as a channels-last signal (1, features, rows), a view where memory allows."""
+    rows = array.size // array.shape[-1] if array.shape[-1] else 0
+    return array.reshape(rows, array.shape[-1]).T[np.newaxis]
+
+
+def _check(op, input, weight):
+    x = _arrays.as_array(op, "input", input)
+    weight = _arrays.as_array(op, "weight", weight, x.dtype)
+    if weight.ndim != 2 or min(weight.shape) < 1:
+        raise ValueError(
+            f"{op}: weight must have 2 axes (out, in), none empty, got shape {weight.shape}"
+        )
+    if x.ndim < 1 or x.shape[-1] != weight.shape[1]:
+        raise ValueError(
+            f"{op}: input must have {weight.shape[1]} features on its last axis for weight of "
+            f"shape {weight.shape}, got shape {x.shape}"
+        )
+    rows = (x.size // weight.shape[1],)
+    geometry = Geometry(
+        op, 1, 1, rows, rows, weight.shape[1], weight.shape[0], (1,), (1,), ((0, 0),), (1,)
+    )  # fmt: skip
+    return x, weight, geometry
+
+
+def linear(input, weight, bias=None, *, out=None, num_threads=None):
+    """output[n, o] = bias[o] + sum over i of weight[o, i] input[n, i].
+
+    Parameters
+    ----------
+    input : (*, I), float32 or float64
+    weight : (O, I), dtype of the input
+    bias : (O,) or None
+    out : C-contiguous array for the result, overlapping no input
+    num_threads : int >= 1; default: see `set_num_threads`
+
+    Returns
+    -------
+    (*, O) array
+
+    Raises
+    ------
+    ValueError, TypeError : wrong shape, dtype or option
+    OverflowError, MemoryError : the output is too large to address, or to allocate
+    """
+    op = "linear"
+    x, weight, geometry = _check(op, input, weight)
+    bias = _run.check_bias(op, bias, weight.shape[0], x.dtype)
+    shape = (*x.shape[:-1], weight.shape[0])
+    if out is None:
+        out = _arrays.empty(op, shape, x.dtype, np.empty(0))
+    else:
+        _arrays.check_out(op, out, shape, x.dtype, [x, weight] + ([] if bias is None else [bias]))
+        if not out.flags.c_contiguous:
+            raise ValueError(f"{op}: out must be C-contiguous, got strides {out.strides}")
+    filters = _run.filters(weight[:, :, np.newaxis], 1)
+    _run.run_forward(geometry, _signal(x), filters, bias, _signal(out), num_threads)
+    return out
+
+
+def linear_backward(grad_output, input, weight, *, needs=(True, True, True), num_threads=None):
+    """Gradients of `linear`.
+
+    Parameters
+    ----------
+    grad_output : (*, O), derivative of the loss by the output
+    input, weight, num_threads : as for `linear`
+    needs : which of the three gradients to compute
+
+    Returns
+    -------
+    (grad_input, grad_weight, grad_bias), None where not needed; shapes of input, weight, (O,)
+
+    Raises
+    ------
+    ValueError, TypeError, OverflowError, MemoryError : as `linear`
+    """
+    op = "linear_backward"
+    x, weight, geometry = _check(op, input, weight)
+    g = _arrays.as_array(op, "grad_output", grad_output, x.dtype)
+    shape = (*x.shape[:-1], weight.shape[0])
+    if g.shape != shape:
+        raise ValueError(
+            f"{op}: grad_output must have the shape {shape} of the output, got {g.shape}"
+        )
+    need_input, need_weight, need_bias = _run.check_needs(op, needs)
+    signal = _signal(g)
+    grad_input = grad_weight = grad_bias = None
+    if need_input:
+        grad_input = _arrays.empty(op, x.shape, x.dtype, np.empty(0))
+        filters = _run.filters(weight[:, :, np.newaxis], 1)
+        _run.run_grad_input(geometry, signal, filters, None, _signal(grad_input), num_threads)
+    if need_weight:
+        grad_weight = _run.run_grad_weight(
+            geometry, _signal(x), signal, weight[:, :, np.newaxis], num_threads
+        )[:, :, 0]
+    if need_bias:
+        grad_bias = _run.grad_bias(op, signal, num_threads)
+    return grad_input, grad_weight, grad_bias

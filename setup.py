@@ -1,0 +1,131 @@
+"""Builds the kernels: one Cython source per family, once per instruction set and element type.
+
+Environment:
+  FASTCONV_NO_OPENMP=1  build without OpenMP (serial kernels)
+  FASTCONV_DEBUG=1      bounds checks on, for the kernels' developers
+"""
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+KERNELS = "fastconv/_kernels"
+FAMILIES = ("conv", "pool")
+SHARED = ("types.pxd", "openmp.pxd", "vec.h")
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+MSVC = sys.platform == "win32"
+
+# name -> (bytes of a vector, compiler flags)
+ISAS = {"baseline": (16, ["-msse4.2"] if X86 else [])}
+if X86 and not MSVC:
+    ISAS["avx2"] = (32, ["-mavx2", "-mfma"])
+    ISAS["avx512"] = (
+        64, ["-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mavx2", "-mfma"],
+    )  # fmt: skip
+
+# Not -ffast-math: NaN and Inf must propagate.  These three let a*b+c become one instruction.
+OPTIMIZE = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
+
+DEBUG = os.environ.get("FASTCONV_DEBUG") == "1"
+DIRECTIVES = {
+    "language_level": 3,
+    # Kernels index raw pointers with sizes that the caller has checked.
+    "boundscheck": DEBUG,
+    "wraparound": False,
+    "initializedcheck": DEBUG,
+    # Divisors are checked to be positive before a kernel runs.
+    "cdivision": True,
+}
+
+
+def variants():
+    """One extension for each family, instruction set and element type.
+
+    A module's name is fixed in its generated C, so every variant gets a copy of the source.
+    """
+    extensions = []
+    for family in FAMILIES:
+        source = Path(KERNELS, f"{family}.pyx")
+        includes = sorted(str(path) for path in Path(KERNELS).glob(f"{family}_*.pxi"))
+        for isa, (vec_bytes, flags) in ISAS.items():
+            for dtype in ("f32", "f64"):
+                name = f"{family}_{isa}_{dtype}"
+                copy = Path("build", "variants", f"{name}.pyx")
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                text = source.read_text()
+                if not copy.exists() or copy.read_text() != text:
+                    copy.write_text(text)
+                extensions.append(
+                    Extension(
+                        f"fastconv._kernels.{name}",
+                        [str(copy)],
+                        include_dirs=[KERNELS],
+                        define_macros=[("VEC_BYTES", str(vec_bytes))]
+                        + ([("FASTCONV_F64", "1")] if dtype == "f64" else []),
+                        extra_compile_args=flags,
+                        depends=includes + [f"{KERNELS}/{name}" for name in SHARED],
+                    )
+                )
+    return extensions
+
+
+class BuildKernels(build_ext):
+    """Adds the flags that depend on the compiler, OpenMP where a probe shows that it works."""
+
+    def build_extensions(self):
+        if self.compiler.compiler_type == "msvc":
+            compile_args, link_args, optimize = ["/openmp"], [], ["/O2"]
+        else:
+            compile_args, link_args, optimize = ["-fopenmp"], ["-fopenmp"], OPTIMIZE
+        if not self.openmp_works(compile_args, link_args):
+            compile_args, link_args = [], []
+        for extension in self.extensions:
+            extension.extra_compile_args = optimize + extension.extra_compile_args + compile_args
+            extension.extra_link_args = extension.extra_link_args + link_args
+        self.parallel = self.parallel or os.cpu_count()
+        super().build_extensions()
+
+    def openmp_works(self, compile_args, link_args):
+        if os.environ.get("FASTCONV_NO_OPENMP") == "1":
+            print("fastconv: FASTCONV_NO_OPENMP=1, building serial kernels")
+            return False
+        code = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text(code)
+            try:
+                objects = self.compiler.compile(
+                    [str(source)], output_dir=folder, extra_postargs=compile_args
+                )
+                program = str(Path(folder, "probe"))
+                self.compiler.link_executable(objects, program, extra_postargs=link_args)
+                subprocess.run([program], check=True)
+                return True
+            except Exception as error:  # the compiler's own errors differ from one to the next
+                print(
+                    "*" * 72,
+                    "fastconv: this compiler has no working OpenMP; the kernels will run on one",
+                    "thread.  On Debian: apt-get install libgomp1 gcc; on macOS: brew install libomp.",
+                    f"The probe said: {error}",
+                    "*" * 72,
+                    sep="\n",
+                )
+                return False
+
+
+setup(
+    ext_modules=cythonize(
+        [Extension("fastconv._kernels.cpu", [f"{KERNELS}/cpu.pyx"]), *variants()],
+        compiler_directives=DIRECTIVES,
+        include_path=[KERNELS],
+        build_dir="build",
+    ),
+    cmdclass={"build_ext": BuildKernels},
+)
