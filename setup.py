@@ -77,7 +77,17 @@ def variants():
 
 
 class BuildKernels(build_ext):
-    """Adds the flags that depend on the compiler, OpenMP where a probe shows that it works."""
+    """Adds the variants, and the flags that depend on the compiler: OpenMP where it works."""
+
+    def finalize_options(self):
+        # Here and not in setup(): asking for metadata compiles nothing.
+        self.distribution.ext_modules = cythonize(
+            [*self.distribution.ext_modules, *variants()],
+            compiler_directives=DIRECTIVES,
+            include_path=[".", KERNELS],
+            build_dir="build",
+        )
+        super().finalize_options()
 
     def build_extensions(self):
         if self.compiler.compiler_type == "msvc":
@@ -121,11 +131,6 @@ class BuildKernels(build_ext):
 
 
 setup(
-    ext_modules=cythonize(
-        [Extension("fastconv._kernels.cpu", [f"{KERNELS}/cpu.pyx"]), *variants()],
-        compiler_directives=DIRECTIVES,
-        include_path=[KERNELS],
-        build_dir="build",
-    ),
+    ext_modules=[Extension("fastconv._kernels.cpu", [f"{KERNELS}/cpu.pyx"])],
     cmdclass={"build_ext": BuildKernels},
 )

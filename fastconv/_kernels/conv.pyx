@@ -37,7 +37,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from fastconv._kernels.openmp cimport omp_get_thread_num
-from fastconv._kernels.types cimport LANES, idx_t, real, splat, vec
+from fastconv._kernels.types cimport LANES, idx_t, interleave_high, interleave_low, real, splat, vec
 
 cdef enum:
     AXES = 3          # depth, height, width; absent axes have length 1
@@ -84,6 +84,7 @@ cdef void* aligned(void* block) noexcept nogil:
 
 
 include "conv_tile.pxi"
+include "conv_turn.pxi"
 include "conv_window.pxi"
 include "conv_correlate.pxi"
 include "conv_grad_weight.pxi"
@@ -194,3 +195,31 @@ def grad_weight(const real[:, :, :, :, :] x, const real[:, :, :, :, :] grad_outp
     with nogil:
         status = accumulate_weight(&p, x_data, g_data, &grad[0, 0, 0, 0, 0, 0], num_threads)
     return status
+
+
+cdef enum:
+    RATE_STEPS = 64
+    RATE_NV = 2
+
+
+def multiply_add_rate(idx_t repeats, int num_threads):
+    """Runs the tile on data in L1, `repeats` times on every thread: what the processor can do.
+
+    Returns the floating-point operations done; the caller holds the clock.
+    """
+    cdef idx_t zero = 0, i, px = tallest(RATE_NV), width = RATE_NV * LANES
+    cdef idx_t stream = RATE_STEPS * (1 + width), each = px * width
+    cdef stream_t s
+    cdef real* data = <real*> malloc((stream + num_threads * each) * sizeof(real))
+    if data == NULL:
+        raise MemoryError("multiply_add_rate: no memory for the tiles")
+    memset(data, 0, (stream + num_threads * each) * sizeof(real))
+    s.n_outer, s.n_inner = 1, RATE_STEPS
+    s.a_off = s.b_off = &zero
+    s.a_row, s.a_step, s.b_step, s.o_row = 0, 1, width, width
+    with nogil:
+        for i in prange(repeats * num_threads, num_threads=num_threads, schedule="static"):
+            run_tile(<int> px, RATE_NV, &s, data, data + RATE_STEPS, ADD, NULL,
+                     data + stream + omp_get_thread_num() * each)
+    free(data)
+    return 2 * repeats * num_threads * RATE_STEPS * each

@@ -84,7 +84,7 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
     cdef idx_t by_channel = reduction * tiles_cost(columns, k_vectors, k_nv)
     cdef idx_t by_row = reduction * tiles_cost(k, row_vectors, row_nv)
     # Storing: a vector at a time where lanes are neighbours in memory, else cell by cell.
-    by_channel += columns * k_vectors * 2 if p.out_channel == 1 else columns * k
+    by_channel += columns * k_vectors * 2 if p.out_channel == 1 else columns * k // 2
     by_row += (k * row_vectors * 2
                if p.out_step[2] * p.stretch[2] == 1 else columns * k)
     # Row lanes want planes: a channels-last input is turned, cell by cell.
@@ -203,140 +203,189 @@ cdef void pack_block(const correlate_t* self, const real* w, const real* bias, i
         packed[lane] = 0
         if bias != NULL and lane < used:
             packed[lane] = bias[group * p.out_channels + first + lane]
-    # A few channels at a time keep both sides in L1.
+    # A few channels at a time, tap by tap: both sides stay in L1, and no two rows that are
+    # written together lie a multiple of 4 KiB apart.
     for i in range(ceil_div(p.in_channels, step)):
         c0 = i * step
         c1 = min(p.in_channels, c0 + step)
-        for lane in range(used):
-            source = w + group * p.w_group + (first + lane) * p.w_out
-            for c in range(c0, c1):
-                for t in range(self.n_taps):
+        for t in range(self.n_taps):
+            for lane in range(width):
+                source = (w + group * p.w_group + (first + lane) * p.w_out + self.tap_weight[t])
+                for c in range(c0, c1):
                     target[(t * p.in_channels + c) * width + lane] = (
-                        source[c * p.w_in + self.tap_weight[t]])
-        for lane in range(used, width):
-            for c in range(c0, c1):
-                for t in range(self.n_taps):
-                    target[(t * p.in_channels + c) * width + lane] = 0
+                        source[c * p.w_in] if lane < used else 0)
 
 
-cdef void channel_lanes(const correlate_t* self, stream_t* s, const real* pixels,
-                        const real* packed, idx_t first, idx_t width, idx_t columns,
-                        real* o, real* tile_out) noexcept nogil:
-    """One row of output: tiles of `width` channels and a share of the columns."""
+cdef struct task_t:
+    # Where one task stands: its block of positions, and its memory.
+    idx_t m[AXES]           # first position of the block
+    idx_t columns           # output columns of the block, all phases together
+    const real* origin      # the block's start in the strip, or in the input
+    const real* packed      # weights of the group
+    real* y                 # image and group of the output
+    real* pixels            # a few rows of output as [pixel][channel], before they are turned
+    idx_t capacity          # pixels that fit there
+
+
+cdef inline idx_t positions(const correlate_t* self, const task_t* task, int axis,
+                            idx_t phase) noexcept nogil:
+    """Positions of a phase inside the block of a task, zero when the block lies past its end."""
+    return max(<idx_t> 0, min(self.window.axis[axis].block,
+                              phase_count(&self.p, axis, phase) - task.m[axis]))
+
+
+cdef inline const idx_t* packed_offsets(const correlate_t* self, idx_t width,
+                                        idx_t phase) noexcept nogil:
+    return (self.tap_packed if width == self.width else self.tap_last) + self.phase[phase]
+
+
+cdef void channel_lanes_row(const correlate_t* self, const task_t* task, idx_t phase,
+                            idx_t block, idx_t width, const real* row, real* o,
+                            idx_t column) noexcept nogil:
+    """One row of a block of channels, its column phases in turn; pixels of o are `column` apart."""
+    cdef const window_t* window = &self.window
+    cdef const real* weights = task.packed + block * self.block_elements
+    cdef idx_t stretch = self.p.stretch[2], nv = width // LANES, f2, i, q, count, px
+    cdef stream_t s
+    s.n_inner = self.p.in_channels
+    s.a_row = window.cell_step
+    s.a_step = window.channel_step
+    s.b_step = width
+    s.o_row = column * stretch
+    for f2 in range(window.axis[2].n_phases):
+        count = positions(self, task, 2, f2)
+        if count == 0:
+            continue
+        s.n_outer = self.phase[phase + f2 + 1] - self.phase[phase + f2]
+        s.a_off = self.tap_input + self.phase[phase + f2]
+        s.b_off = packed_offsets(self, width, phase + f2)
+        px = even(count, tallest(nv))
+        for i in range(ceil_div(count, px)):
+            q = i * px
+            run_tile(<int> min(px, count - q), <int> nv, &s, row + q * s.a_row,
+                     weights + self.width, LANE_BIAS, weights,
+                     o + (f2 + q * stretch) * column)
+
+
+cdef void row_lanes_row(const correlate_t* self, const task_t* task, idx_t phase, idx_t block,
+                        idx_t width, const real* row, real* o) noexcept nogil:
+    """One row of a block of channels, its column phases in turn, in vectors of columns."""
     cdef const conv_t* p = &self.p
-    cdef idx_t nv = width // LANES, lanes = min(width, p.out_channels - first)
-    cdef idx_t o_column = p.out_step[2] * p.stretch[2]
-    cdef idx_t px = even(columns, tallest(nv)), i, q, rows
-    cdef bint whole = p.out_channel == 1 and lanes == width
-    for i in range(ceil_div(columns, px)):
-        q = i * px
-        rows = min(px, columns - q)
-        if whole:
-            s.o_row = o_column
-            run_tile(<int> rows, <int> nv, s, pixels + q * s.a_row, packed + self.width,
-                     LANE_BIAS, packed, o + q * o_column)
-        else:
-            s.o_row = width
-            run_tile(<int> rows, <int> nv, s, pixels + q * s.a_row, packed + self.width,
-                     LANE_BIAS, packed, tile_out)
-            store(tile_out, width, rows, lanes, o + q * o_column, o_column, p.out_channel)
+    cdef const real* weights = task.packed + block * self.block_elements
+    cdef idx_t o_column = p.out_step[2] * p.stretch[2], f2, i, v, nv, most, count, lanes
+    cdef stream_t s
+    s.n_inner = p.in_channels
+    s.a_row = 1
+    s.a_step = width
+    s.b_step = self.window.channel_step
+    for f2 in range(self.window.axis[2].n_phases):
+        count = positions(self, task, 2, f2)
+        s.n_outer = self.phase[phase + f2 + 1] - self.phase[phase + f2]
+        s.a_off = packed_offsets(self, width, phase + f2)
+        s.b_off = self.tap_input + self.phase[phase + f2]
+        most = even(max(<idx_t> 1, ceil_div(count, LANES)), self.nv)
+        for i in range(ceil_div(count, most * LANES)):
+            v = i * most * LANES
+            nv = min(most, ceil_div(count - v, LANES))
+            if o_column == 1 and count >= nv * LANES:
+                # The last tile ends with the row, over the one before it if need be.
+                v = min(v, count - nv * LANES)
+                s.o_row = p.out_channel
+                run_tile(<int> width, <int> nv, &s, weights + self.width, row + v, ROW_BIAS,
+                         weights, o + v)
+            else:
+                lanes = min(nv * LANES, count - v)
+                s.o_row = nv * LANES
+                run_tile(<int> width, <int> nv, &s, weights + self.width, row + v, ROW_BIAS,
+                         weights, task.pixels)
+                store(task.pixels, nv * LANES, width, lanes,
+                      o + f2 * p.out_step[2] + v * o_column, p.out_channel, o_column)
 
 
-cdef void row_lanes(const correlate_t* self, stream_t* s, const real* cells, const real* packed,
-                    idx_t width, idx_t columns, real* o, real* tile_out) noexcept nogil:
-    """One row of output: tiles of `width` channels and up to nv vectors of columns."""
+cdef void correlate_plane(const correlate_t* self, const task_t* task, idx_t phase, idx_t f1,
+                          idx_t block, const real* plane, real* o) noexcept nogil:
+    """The rows of one plane that belong to phase f1, for one block of channels."""
     cdef const conv_t* p = &self.p
-    cdef idx_t o_column = p.out_step[2] * p.stretch[2]
-    cdef idx_t vectors = ceil_div(columns, LANES)
-    cdef idx_t most = even(vectors, self.nv), i, v, nv, lanes
-    for i in range(ceil_div(vectors, most)):
-        v = i * most
-        nv = min(most, vectors - v)
-        lanes = min(nv * LANES, columns - v * LANES)
-        if o_column == 1 and lanes == nv * LANES:
-            s.o_row = p.out_channel
-            run_tile(<int> width, <int> nv, s, packed + self.width, cells + v * LANES,
-                     ROW_BIAS, packed, o + v * LANES)
+    cdef idx_t width = self.width if block < self.n_blocks - 1 else last_width(self)
+    cdef idx_t channels = min(width, p.out_channels - block * self.width)
+    cdef idx_t i1, rows = positions(self, task, 1, f1), held = 0
+    cdef idx_t o_row = p.out_step[1] * p.stretch[1]
+    # Rows that follow each other in memory are turned together.
+    cdef bint together = p.out_step[2] == 1 and o_row == task.columns
+    cdef const real* row
+    cdef real* o_first = o
+    for i1 in range(rows):
+        row = plane + i1 * self.window.row_step
+        if self.rows:
+            row_lanes_row(self, task, phase, block, width, row, o + i1 * o_row)
+        elif p.out_channel == 1 and channels == width:
+            channel_lanes_row(self, task, phase, block, width, row, o + i1 * o_row,
+                              p.out_step[2])
         else:
-            s.o_row = nv * LANES
-            run_tile(<int> width, <int> nv, s, packed + self.width, cells + v * LANES,
-                     ROW_BIAS, packed, tile_out)
-            store(tile_out, nv * LANES, width, lanes, o + v * LANES * o_column,
-                  p.out_channel, o_column)
+            if held == 0:
+                o_first = o + i1 * o_row
+            channel_lanes_row(self, task, phase, block, width, row,
+                              task.pixels + held * width, width)
+            held += task.columns
+            if not together or i1 == rows - 1 or held + task.columns > task.capacity:
+                if p.out_step[2] == 1:
+                    pixels_to_planes(task.pixels, width, held, channels, o_first, p.out_channel)
+                else:
+                    store(task.pixels, width, held, channels, o_first, p.out_step[2],
+                          p.out_channel)
+                held = 0
 
 
-cdef void correlate_task(const correlate_t* self, idx_t task, const real* x, const real* packed,
+cdef inline idx_t held_pixels(const correlate_t* self) noexcept nogil:
+    """Pixels that wait to be turned: a row at least, and enough for a few squares."""
+    return self.window.axis[2].block * self.p.stretch[2] + 4 * LANES
+
+
+cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, const real* packed,
                          real* y, real* scratch) noexcept nogil:
     """One block of output positions of one image and group, for a chunk of its channels."""
     cdef const conv_t* p = &self.p
     cdef const window_t* window = &self.window
     cdef const axis_t* axis = &window.axis[0]
-    cdef idx_t chunk, n, group, m0, m1, m2, i0, i1, f = 0, f0, f1, f2, block, width, row
-    cdef idx_t e0, e1, e2
-    cdef real* strip = scratch
-    cdef real* tile_out = scratch + window.elements
-    cdef const real* origin
-    cdef const real* weights
+    cdef idx_t n, chunk, group, f0, f1, i0, block, rest
+    cdef const real* plane
     cdef real* o
-    cdef stream_t s
+    cdef task_t task
     # Blocks of one image are neighbours, and a chunk of weights stays in L2 over all of them.
-    m2 = task % self.n_pos[2] * axis[2].block
-    task //= self.n_pos[2]
-    m1 = task % self.n_pos[1] * axis[1].block
-    task //= self.n_pos[1]
-    m0 = task % self.n_pos[0] * axis[0].block
-    task //= self.n_pos[0]
-    n = task % p.batch
-    task //= p.batch
-    chunk = task % self.n_chunks
-    group = task // self.n_chunks
+    task.m[2] = index % self.n_pos[2] * axis[2].block
+    rest = index // self.n_pos[2]
+    task.m[1] = rest % self.n_pos[1] * axis[1].block
+    rest = rest // self.n_pos[1]
+    task.m[0] = rest % self.n_pos[0] * axis[0].block
+    rest = rest // self.n_pos[0]
+    n = rest % p.batch
+    rest = rest // p.batch
+    chunk = rest % self.n_chunks
+    group = rest // self.n_chunks
 
     x = x + n * p.in_batch + group * p.in_channels * p.in_channel
-    y = y + n * p.out_batch + group * p.out_channels * p.out_channel
+    task.y = y + n * p.out_batch + group * p.out_channels * p.out_channel
+    task.columns = min(axis[2].block * p.stretch[2], p.out_size[2] - task.m[2] * p.stretch[2])
+    task.packed = packed + group * self.n_blocks * self.block_elements
+    task.pixels = scratch + window.elements
+    task.capacity = held_pixels(self)
     if window.direct:
-        origin = (x + m0 * window.plane_step + m1 * window.row_step + m2 * window.cell_step)
+        task.origin = (x + task.m[0] * window.plane_step + task.m[1] * window.row_step
+                       + task.m[2] * window.cell_step)
     else:
-        window_fill(window, p, x, m0, m1, m2, strip)
-        origin = strip
-    s.n_inner = p.in_channels
+        window_fill(window, p, x, task.m[0], task.m[1], task.m[2], scratch)
+        task.origin = scratch
     for f0 in range(axis[0].n_phases):
-        e0 = min(axis[0].block, phase_count(p, 0, f0) - m0)
         for f1 in range(axis[1].n_phases):
-            e1 = min(axis[1].block, phase_count(p, 1, f1) - m1)
-            for f2 in range(axis[2].n_phases):
-                e2 = min(axis[2].block, phase_count(p, 2, f2) - m2)
-                s.n_outer = self.phase[f + 1] - self.phase[f]
-                for block in range(chunk * self.chunk,
-                                   min(self.n_blocks, (chunk + 1) * self.chunk)):
-                    width = self.width if block < self.n_blocks - 1 else last_width(self)
-                    weights = packed + (group * self.n_blocks + block) * self.block_elements
-                    for row in range(e0 * e1 if e0 > 0 and e1 > 0 and e2 > 0 else 0):
-                        i0 = row // e1
-                        i1 = row % e1
-                        o = (y + block * self.width * p.out_channel
-                             + (f0 + (m0 + i0) * p.stretch[0]) * p.out_step[0]
-                             + (f1 + (m1 + i1) * p.stretch[1]) * p.out_step[1]
-                             + (f2 + m2 * p.stretch[2]) * p.out_step[2])
-                        if self.rows:
-                            s.a_row = 1
-                            s.a_step = width
-                            s.b_step = window.channel_step
-                            s.a_off = ((self.tap_packed if width == self.width
-                                        else self.tap_last) + self.phase[f])
-                            s.b_off = self.tap_input + self.phase[f]
-                            row_lanes(self, &s, origin + i0 * window.plane_step
-                                      + i1 * window.row_step, weights, width, e2, o, tile_out)
-                        else:
-                            s.a_row = window.cell_step
-                            s.a_step = window.channel_step
-                            s.b_step = width
-                            s.a_off = self.tap_input + self.phase[f]
-                            s.b_off = ((self.tap_packed if width == self.width
-                                        else self.tap_last) + self.phase[f])
-                            channel_lanes(self, &s, origin + i0 * window.plane_step
-                                          + i1 * window.row_step, weights,
-                                          block * self.width, width, e2, o, tile_out)
-                f += 1
+            for block in range(chunk * self.chunk, min(self.n_blocks, (chunk + 1) * self.chunk)):
+                for i0 in range(positions(self, &task, 0, f0)):
+                    plane = task.origin + i0 * window.plane_step
+                    o = (task.y + block * self.width * p.out_channel
+                         + (f0 + (task.m[0] + i0) * p.stretch[0]) * p.out_step[0]
+                         + (f1 + task.m[1] * p.stretch[1]) * p.out_step[1]
+                         + task.m[2] * p.stretch[2] * p.out_step[2])
+                    correlate_plane(self, &task, (f0 * axis[1].n_phases + f1) * axis[2].n_phases,
+                                    f1, block, plane, o)
 
 
 cdef int correlate_plan(correlate_t* self, const conv_t* problem,
@@ -366,7 +415,9 @@ cdef int correlate(const conv_t* problem, const real* x, const real* w, const re
     cdef real* scratch
     if status == OK:
         blocks = self.p.groups * self.n_blocks
-        elements = round_up(self.window.elements + MAX_PX * MAX_NV * LANES, ALIGN)
+        elements = round_up(
+            self.window.elements
+            + max(<idx_t> (MAX_PX * MAX_NV * LANES), held_pixels(&self) * self.width), ALIGN)
         memory = malloc(<size_t> (blocks * self.block_elements + num_threads * elements)
                         * sizeof(real) + ALIGN)
         status = OK if memory != NULL else NO_MEMORY

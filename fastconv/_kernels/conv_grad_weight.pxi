@@ -133,24 +133,26 @@ cdef void pack_grad_output(const grad_weight_t* self, const real* g, idx_t first
     """[row][column][width] from a block of grad_output; lanes past the last channel are zero."""
     cdef const conv_t* p = &self.p
     cdef idx_t used = min(width, p.out_channels - first), i0, i1, j, lane
+    # Rows that follow each other in memory are turned together.
+    cdef bint together = p.out_step[2] == 1 and p.out_step[1] == e2
     cdef const real* row
-    cdef const real* source
     cdef real* target
     for i0 in range(e0):
-        for i1 in range(e1):
+        for i1 in range(1 if together else e1):
             row = g + first * p.out_channel + i0 * p.out_step[0] + i1 * p.out_step[1]
             target = packed + (i0 * e1 + i1) * e2 * width
-            if p.out_channel == 1:
+            if p.out_step[2] == 1:
+                planes_to_pixels(row, p.out_channel, e1 * e2 if together else e2, used,
+                                 target, width)
+            elif p.out_channel == 1:
                 for j in range(e2):
                     copy(target + j * width, row + j * p.out_step[2], used)
-            else:
-                for lane in range(used):
-                    source = row + lane * p.out_channel
-                    for j in range(e2):
-                        target[j * width + lane] = source[j * p.out_step[2]]
-            if used < width:
-                for j in range(e2):
                     clear(target + j * width + used, width - used)
+            else:
+                for j in range(e2):
+                    for lane in range(width):
+                        target[j * width + lane] = (
+                            row[j * p.out_step[2] + lane * p.out_channel] if lane < used else 0)
 
 
 cdef void add_unit(const grad_weight_t* self, const stream_t* s, const real* cells,
@@ -273,12 +275,11 @@ cdef void add_parts(const grad_weight_t* self, idx_t task, real* parts,
             at = (t * p.in_channels + c0) * width
             for j in range(at, at + (c1 - c0) * width):
                 sums[j] += sums[part * elements + j]
-    for lane in range(min(width, p.out_channels - first)):
-        filter = grad + group * p.w_group + (first + lane) * p.w_out
-        for c in range(c0, c1):
-            for t in range(self.n_taps):
-                filter[c * p.w_in + self.tap_weight[t]] = (
-                    sums[(t * p.in_channels + c) * width + lane])
+    for t in range(self.n_taps):
+        for lane in range(min(width, p.out_channels - first)):
+            filter = (grad + group * p.w_group + (first + lane) * p.w_out + self.tap_weight[t])
+            for c in range(c0, c1):
+                filter[c * p.w_in] = sums[(t * p.in_channels + c) * width + lane]
 
 
 cdef int weight_plan(grad_weight_t* self, const conv_t* problem) noexcept nogil:

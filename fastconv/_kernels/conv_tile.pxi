@@ -152,13 +152,8 @@ cdef idx_t tile_cost(idx_t px, idx_t nv) noexcept nogil:
 
 cdef void store(const real* tile_out, idx_t tile_row, idx_t rows, idx_t lanes,
                 real* o, idx_t o_row, idx_t o_lane) noexcept nogil:
-    """Copies the used part of a tile to where it belongs; the closer axis runs inside."""
+    """Copies the used part of a tile to where it belongs."""
     cdef idx_t i, lane
-    if o_row == 1:
+    for i in range(rows):
         for lane in range(lanes):
-            for i in range(rows):
-                o[lane * o_lane + i] = tile_out[i * tile_row + lane]
-    else:
-        for i in range(rows):
-            for lane in range(lanes):
-                o[i * o_row + lane * o_lane] = tile_out[i * tile_row + lane]
+            o[i * o_row + lane * o_lane] = tile_out[i * tile_row + lane]

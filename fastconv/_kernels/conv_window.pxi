@@ -135,6 +135,10 @@ cdef struct window_t:
     idx_t elements          # of a strip, slack for vector loads past its end included
 
 
+cdef inline idx_t span_elements(const axis_t* axis) noexcept nogil:
+    return round_up(axis.n_runs * <idx_t> sizeof(span_t) // <idx_t> sizeof(real), ALIGN)
+
+
 cdef void window_layout(window_t* self, const conv_t* p, bint pixels) noexcept nogil:
     """Steps of the strip: [cells0][cells1][cells2][C] or [C][cells0][cells1][cells2]."""
     cdef idx_t plane
@@ -154,7 +158,8 @@ cdef void window_layout(window_t* self, const conv_t* p, bint pixels) noexcept n
             plane += 16
         self.channel_step = plane
         self.elements = plane * p.in_channels
-    self.elements = round_up(self.elements + MAX_NV * LANES, ALIGN)
+    # Slack: row lanes load vectors past the end; the spans of a row lie behind that.
+    self.elements = round_up(self.elements + MAX_NV * LANES + span_elements(&self.axis[2]), ALIGN)
 
 
 cdef bint unpadded(const window_t* self, const conv_t* p) noexcept nogil:
@@ -209,39 +214,69 @@ cdef inline void clear(real* dst, idx_t count) noexcept nogil:
         dst[j] = 0
 
 
-cdef void fill_row(const window_t* self, const conv_t* p, const real* x, idx_t start,
-                   idx_t channels, idx_t x_channel, real* strip) noexcept nogil:
-    """One row of the strip: its runs, zeros where the input has ended.
+cdef struct span_t:
+    # One run of a row: its cells, and those of them that lie inside the input.
+    idx_t cell, cells, low, high
+    idx_t source            # of the run's first cell, from the start of the input row
 
-    `channels` are copied at each cell, `x_channel` apart in x, side by side in the strip.
-    """
-    cdef const axis_t* axis = &self.axis[2]
-    cdef idx_t run, first, cells, low, high, j, c, step = axis.step * p.in_step[2]
-    cdef const real* src
-    cdef real* dst
+
+cdef void find_spans(const axis_t* axis, idx_t size, idx_t in_step, idx_t start,
+                     span_t* spans) noexcept nogil:
+    """The runs of the last axis for a block that starts at this position."""
+    cdef idx_t run, first
+    cdef span_t* span
     for run in range(axis.n_runs):
-        cells = axis.run_cell[run + 1] - axis.run_cell[run]
+        span = spans + run
         first = axis.run_input[run] + start * axis.step
-        # Cells low .. high - 1 lie inside the input.
-        low = min(cells, ceil_div(-first, axis.step) if first < 0 else 0)
-        high = 0 if p.in_size[2] <= first else ceil_div(p.in_size[2] - first, axis.step)
-        high = max(low, min(cells, high))
-        dst = strip + axis.run_cell[run] * channels
-        src = x + first * p.in_step[2]
-        clear(dst, low * channels)
-        if x_channel == 1 and (step == channels or high - low == 1):
-            copy(dst + low * channels, src + low * step, (high - low) * channels)
-        elif channels == 1:
-            for j in range(low, high):
-                dst[j] = src[j * step]
-        elif x_channel == 1:
-            for j in range(low, high):
-                copy(dst + j * channels, src + j * step, channels)
+        span.cell = axis.run_cell[run]
+        span.cells = axis.run_cell[run + 1] - span.cell
+        span.source = first * in_step
+        span.low = min(span.cells, ceil_div(-first, axis.step) if first < 0 else 0)
+        span.high = 0 if size <= first else min(span.cells, ceil_div(size - first, axis.step))
+        span.high = max(span.low, span.high)
+
+
+cdef inline void fill_plane_row(const span_t* spans, idx_t n_spans, const real* x, idx_t step,
+                                real* strip) noexcept nogil:
+    """One row of one channel."""
+    cdef idx_t run, j
+    cdef const span_t* span
+    cdef const real* source
+    cdef real* target
+    for run in range(n_spans):
+        span = spans + run
+        target = strip + span.cell
+        source = x + span.source
+        for j in range(span.low):
+            target[j] = 0
+        if step == 1:
+            copy(target + span.low, source + span.low, span.high - span.low)
         else:
-            for j in range(low, high):
-                for c in range(channels):
-                    dst[j * channels + c] = src[j * step + c * x_channel]
-        clear(dst + high * channels, (cells - high) * channels)
+            for j in range(span.low, span.high):
+                target[j] = source[j * step]
+        for j in range(span.high, span.cells):
+            target[j] = 0
+
+
+cdef inline void fill_pixel_row(const span_t* spans, idx_t n_spans, const real* x, idx_t step,
+                                idx_t channels, real* strip) noexcept nogil:
+    """One row of pixels, their channels side by side."""
+    cdef idx_t run, j
+    cdef const span_t* span
+    cdef const real* source
+    cdef real* target
+    for run in range(n_spans):
+        span = spans + run
+        target = strip + span.cell * channels
+        source = x + span.source
+        clear(target, span.low * channels)
+        if step == channels:
+            copy(target + span.low * channels, source + span.low * step,
+                 (span.high - span.low) * channels)
+        else:
+            for j in range(span.low, span.high):
+                copy(target + j * channels, source + j * step, channels)
+        clear(target + span.high * channels, (span.cells - span.high) * channels)
 
 
 cdef inline idx_t input_cell(const axis_t* axis, idx_t start, idx_t run, idx_t cell) noexcept nogil:
@@ -251,25 +286,30 @@ cdef inline idx_t input_cell(const axis_t* axis, idx_t start, idx_t run, idx_t c
 cdef void window_fill(const window_t* self, const conv_t* p, const real* x, idx_t start0,
                       idx_t start1, idx_t start2, real* strip) noexcept nogil:
     """Copies what the block that starts at these positions reads; x is at its image and group."""
-    cdef idx_t c, run0, run1, cell0, cell1, i0, i1
+    cdef const axis_t* axis = &self.axis[0]
+    cdef idx_t c, run0, run1, cell0, cell1, i0, i1, step = axis[2].step * p.in_step[2]
     cdef idx_t layers = 1 if self.pixels else self.channels
-    cdef idx_t channels = self.channels if self.pixels else 1
-    cdef real* row
+    cdef span_t* spans = <span_t*> (strip + self.elements - span_elements(axis))
+    cdef const real* row
+    cdef real* target
+    find_spans(&axis[2], p.in_size[2], p.in_step[2], start2, spans)
     for c in range(layers):
-        for run0 in range(self.axis[0].n_runs):
-            for cell0 in range(self.axis[0].run_cell[run0], self.axis[0].run_cell[run0 + 1]):
-                i0 = input_cell(&self.axis[0], start0, run0, cell0)
-                for run1 in range(self.axis[1].n_runs):
-                    for cell1 in range(self.axis[1].run_cell[run1],
-                                       self.axis[1].run_cell[run1 + 1]):
-                        i1 = input_cell(&self.axis[1], start1, run1, cell1)
-                        row = (strip + c * self.channel_step + cell0 * self.plane_step
-                               + cell1 * self.row_step)
-                        if 0 <= i0 < p.in_size[0] and 0 <= i1 < p.in_size[1]:
-                            fill_row(self, p, x + c * p.in_channel + i0 * p.in_step[0]
-                                     + i1 * p.in_step[1], start2, channels, p.in_channel, row)
+        for run0 in range(axis[0].n_runs):
+            for cell0 in range(axis[0].run_cell[run0], axis[0].run_cell[run0 + 1]):
+                i0 = input_cell(&axis[0], start0, run0, cell0)
+                for run1 in range(axis[1].n_runs):
+                    for cell1 in range(axis[1].run_cell[run1], axis[1].run_cell[run1 + 1]):
+                        i1 = input_cell(&axis[1], start1, run1, cell1)
+                        target = (strip + c * self.channel_step + cell0 * self.plane_step
+                                  + cell1 * self.row_step)
+                        row = x + c * p.in_channel + i0 * p.in_step[0] + i1 * p.in_step[1]
+                        if not (0 <= i0 < p.in_size[0] and 0 <= i1 < p.in_size[1]):
+                            clear(target, self.row_step)
+                        elif self.pixels:
+                            fill_pixel_row(spans, axis[2].n_runs, row, step, self.channels,
+                                           target)
                         else:
-                            clear(row, self.row_step)
+                            fill_plane_row(spans, axis[2].n_runs, row, step, target)
 
 
 cdef void window_free(window_t* self) noexcept nogil:

@@ -19,6 +19,7 @@ from cython.parallel cimport prange
 from libc.stdint cimport int64_t
 from libc.stdlib cimport llabs
 
+from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport idx_t, real
 
 cdef extern from *:
@@ -44,11 +45,16 @@ cdef extern from *:
         WIDTH
 
 cdef enum:
-    PARTS = 4            # shares of the work per thread, to level out a busy core
+    PARTS = 4    # shares of the work per thread, to level out a busy core
 
 
 cdef inline idx_t ceil_div(idx_t a, idx_t b) noexcept nogil:
     return (a + b - 1) // b
+
+
+cdef inline idx_t owner_channels(idx_t channel_step, idx_t column_step) noexcept nogil:
+    """Planes that one owner walks together: many when channels are the faster axis in memory."""
+    return 64 if llabs(channel_step) < llabs(column_step) else 1
 
 
 # --- maximum --------------------------------------------------------------------------------------
@@ -124,15 +130,14 @@ cdef inline void max_block(
     cdef places take
     cdef places where = (<const places*> p.lowest)[0]   # every lane takes its first tap
     cdef place here
-    cdef idx_t kd, kh, kw
+    cdef idx_t kd, kh, kw, line
     cdef const real* row
     for kd in range(d.count - 1, -1, -1):
         for kh in range(h.count - 1, -1, -1):
             row = x + kd * p.d.dilation * p.x_step[2] + kh * p.h.dilation * p.x_step[3]
-            here = <place> ((kd * p.d.dilation * p.h.size + kh * p.h.dilation) * p.w.size
-                            + w.count * p.w.dilation)
+            line = (kd * p.d.dilation * p.h.size + kh * p.h.dilation) * p.w.size
             for kw in range(w.count - 1, -1, -1):
-                here = here - <place> p.w.dilation
+                here = <place> (line + kw * p.w.dilation)
                 if step == 1 and count == WIDTH:
                     value = (<const lanes*> (row + kw * p.w.dilation * p.x_step[4]))[0]
                 else:
@@ -246,7 +251,7 @@ def max_pool(
     p.d = axis(x.shape[2], y.shape[2], kernel[0], stride[0], pad[0], dilation[0])
     p.h = axis(x.shape[3], y.shape[3], kernel[1], stride[1], pad[1], dilation[1])
     p.w = axis(x.shape[4], y.shape[4], kernel[2], stride[2], pad[2], dilation[2])
-    p.by_channel = x.shape[1] > 1 and llabs(x.strides[1]) < llabs(x.strides[4])
+    p.by_channel = owner_channels(p.x_step[1], p.x_step[4]) > 1
     p.planes = 1 if p.by_channel else y.shape[1]
     p.planes_of_lanes = y.shape[1]
     p.inner_first = ceil_div(p.w.pad, p.w.stride)
@@ -256,3 +261,286 @@ def max_pool(
     parts = min(p.rows, <idx_t> (PARTS * num_threads))
     for part in prange(parts, nogil=True, num_threads=num_threads, schedule="dynamic"):
         max_rows(&p, p.rows * part // parts, p.rows * (part + 1) // parts)
+
+
+# --- gradient of the maximum ----------------------------------------------------------------------
+
+cdef struct MaxPoolBackward:
+    const real* g             # IN   (N, C, OD, OH, OW)
+    const int64_t* indices    # IN   as g
+    real* gx                  # OUT  (N, C, D * H * W)
+    idx_t g_step[5]
+    idx_t i_step[5]
+    idx_t gx_step[3]
+    idx_t out[3]
+    idx_t channels
+    idx_t block               # channels of one owner
+    idx_t plane
+
+
+cdef inline bint add_at(real* gx, idx_t step, idx_t plane, int64_t index, real value) noexcept nogil:
+    """Whether the index is wrong; -1 stands for a window that held no element."""
+    if 0 <= index < plane:
+        gx[index * step] = gx[index * step] + value
+        return False
+    return index != -1
+
+
+cdef bint scatter(const MaxPoolBackward* p, idx_t begin, idx_t end) noexcept nogil:
+    """The planes of owners begin..end; whether any index lies outside of its plane."""
+    cdef idx_t owner, owners, n, low, high, c, i, od, oh, ow
+    cdef const real* g
+    cdef const int64_t* indices
+    cdef real* gx
+    cdef bint wrong = False
+    owners = ceil_div(p.channels, p.block)
+    for owner in range(begin, end):
+        n = owner // owners
+        low = (owner - n * owners) * p.block
+        high = min(p.channels, low + p.block)
+        gx = p.gx + n * p.gx_step[0]
+        for i in range(p.plane):
+            for c in range(low, high):
+                gx[c * p.gx_step[1] + i * p.gx_step[2]] = 0
+        for od in range(p.out[0]):
+            for oh in range(p.out[1]):
+                for ow in range(p.out[2]):
+                    g = (p.g + n * p.g_step[0] + od * p.g_step[2] + oh * p.g_step[3]
+                         + ow * p.g_step[4])
+                    indices = (p.indices + n * p.i_step[0] + od * p.i_step[2] + oh * p.i_step[3]
+                               + ow * p.i_step[4])
+                    for c in range(low, high):
+                        wrong |= add_at(gx + c * p.gx_step[1], p.gx_step[2], p.plane,
+                                        indices[c * p.i_step[1]], g[c * p.g_step[1]])
+    return wrong
+
+
+def max_pool_backward(
+    const real[:, :, :, :, :] g, const int64_t[:, :, :, :, :] indices, real[:, :, :] gx,
+    int num_threads
+):
+    """Every element of `g` to the place in `gx` that its index names; planes are flat here.
+
+    True: an index lies outside of its plane, and `gx` is of no use.
+    """
+    cdef MaxPoolBackward p
+    cdef idx_t i, part, parts, owners
+    cdef int wrong = 0
+    p.g = &g[0, 0, 0, 0, 0]
+    p.indices = &indices[0, 0, 0, 0, 0]
+    p.gx = &gx[0, 0, 0]
+    for i in range(5):
+        p.g_step[i] = g.strides[i] // <idx_t> sizeof(real)
+        p.i_step[i] = indices.strides[i] // <idx_t> sizeof(int64_t)
+    for i in range(3):
+        p.gx_step[i] = gx.strides[i] // <idx_t> sizeof(real)
+        p.out[i] = g.shape[i + 2]
+    p.channels = gx.shape[1]
+    p.plane = gx.shape[2]
+    p.block = owner_channels(p.gx_step[1], p.gx_step[2])
+    owners = g.shape[0] * ceil_div(p.channels, p.block)
+    parts = min(owners, <idx_t> (PARTS * num_threads))
+    for part in prange(parts, nogil=True, num_threads=num_threads, schedule="dynamic"):
+        wrong |= scatter(&p, owners * part // parts, owners * (part + 1) // parts)
+    return bool(wrong)
+
+
+# --- mean -----------------------------------------------------------------------------------------
+
+cdef struct Windows:
+    # The windows of one axis: their first cell, the cell after the last, the divisor.
+    const int64_t* first
+    const int64_t* end
+    const int64_t* divisor
+    idx_t out
+
+
+cdef struct AvgPool:
+    real* x               # forward IN, backward OUT   (N, C, D, H, W)
+    real* y               # forward OUT, backward IN   (N, C, OD, OH, OW)
+    idx_t x_step[5]
+    idx_t y_step[5]
+    idx_t size[5]         # of x
+    Windows d
+    Windows h
+    Windows w
+    bint by_channel       # lanes are channels, not columns
+    idx_t block           # channels of one owner
+    idx_t room            # lanes of the scratch row
+
+
+cdef inline void add_lanes(
+    real* total, idx_t total_step, const real* x, idx_t step, idx_t count
+) noexcept nogil:
+    cdef idx_t i
+    if total_step == 1 and step == 1:
+        for i in range(count):
+            total[i] = total[i] + x[i]
+    else:
+        for i in range(count):
+            total[i * total_step] = total[i * total_step] + x[i * step]
+
+
+cdef inline idx_t chunk_end(const AvgPool* p, idx_t ow) noexcept nogil:
+    """The first window after ow whose cells do not fit into the scratch row that starts with ow."""
+    cdef idx_t end = ow + 1
+    while end < p.w.out and p.w.end[end] - p.w.first[ow] <= p.room:
+        end += 1
+    return end
+
+
+cdef inline real divisor(const AvgPool* p, idx_t od, idx_t oh, idx_t ow) noexcept nogil:
+    return <real> (<double> p.d.divisor[od] * <double> p.h.divisor[oh] * <double> p.w.divisor[ow])
+
+
+cdef void avg_rows(const AvgPool* p, idx_t begin, idx_t end, real* total) noexcept nogil:
+    """Output rows begin..end, where a row is an (n, c, od, oh), or (n, od, oh) by channel."""
+    cdef idx_t planes = 1 if p.by_channel else p.size[1]
+    cdef idx_t row, rest, n, c, od, oh, ow, ow_end, d, h, w, i, first, width
+    cdef const real* x
+    cdef real* y
+    cdef real value
+    for row in range(begin, end):
+        rest = row // p.h.out
+        oh = row - rest * p.h.out
+        n = rest // p.d.out
+        od = rest - n * p.d.out
+        rest = n
+        n = rest // planes
+        c = rest - n * planes
+        x = p.x + n * p.x_step[0] + c * p.x_step[1]
+        y = p.y + n * p.y_step[0] + c * p.y_step[1] + od * p.y_step[2] + oh * p.y_step[3]
+        ow = 0
+        while ow < p.w.out:
+            ow_end = ow + 1 if p.by_channel else chunk_end(p, ow)
+            first = p.w.first[ow]
+            width = p.w.end[ow_end - 1] - first
+            for i in range(p.size[1] if p.by_channel else width):
+                total[i] = 0
+            for d in range(p.d.first[od], p.d.end[od]):
+                for h in range(p.h.first[oh], p.h.end[oh]):
+                    if p.by_channel:
+                        for w in range(first, first + width):
+                            add_lanes(total, 1, x + d * p.x_step[2] + h * p.x_step[3]
+                                      + w * p.x_step[4], p.x_step[1], p.size[1])
+                    else:
+                        add_lanes(total, 1, x + d * p.x_step[2] + h * p.x_step[3]
+                                  + first * p.x_step[4], p.x_step[4], width)
+            if p.by_channel:
+                value = divisor(p, od, oh, ow)
+                for i in range(p.size[1]):
+                    y[i * p.y_step[1] + ow * p.y_step[4]] = total[i] / value
+            else:
+                for i in range(ow, ow_end):
+                    value = 0
+                    for w in range(p.w.first[i] - first, p.w.end[i] - first):
+                        value = value + total[w]
+                    y[i * p.y_step[4]] = value / divisor(p, od, oh, i)
+            ow = ow_end
+
+
+cdef void avg_spread(const AvgPool* p, idx_t begin, idx_t end, real* share) noexcept nogil:
+    """The input planes of owners begin..end."""
+    cdef idx_t owners = ceil_div(p.size[1], p.block)
+    cdef idx_t owner, n, low, high, c, od, oh, ow, ow_end, d, h, w, i, first, width
+    cdef real* x
+    cdef const real* y
+    cdef real value
+    for owner in range(begin, end):
+        n = owner // owners
+        low = (owner - n * owners) * p.block
+        high = min(p.size[1], low + p.block)
+        x = p.x + n * p.x_step[0] + low * p.x_step[1]
+        for d in range(p.size[2]):
+            for h in range(p.size[3]):
+                for w in range(p.size[4]):
+                    for c in range(high - low):
+                        x[c * p.x_step[1] + d * p.x_step[2] + h * p.x_step[3]
+                          + w * p.x_step[4]] = 0
+        for od in range(p.d.out):
+            for oh in range(p.h.out):
+                y = (p.y + n * p.y_step[0] + low * p.y_step[1] + od * p.y_step[2]
+                     + oh * p.y_step[3])
+                ow = 0
+                while ow < p.w.out:
+                    ow_end = ow + 1 if p.by_channel else chunk_end(p, ow)
+                    first = p.w.first[ow]
+                    width = p.w.end[ow_end - 1] - first
+                    if p.by_channel:
+                        value = divisor(p, od, oh, ow)
+                        for c in range(high - low):
+                            share[c] = y[c * p.y_step[1] + ow * p.y_step[4]] / value
+                    else:
+                        for w in range(width):
+                            share[w] = 0
+                        for i in range(ow, ow_end):
+                            value = y[i * p.y_step[4]] / divisor(p, od, oh, i)
+                            for w in range(p.w.first[i] - first, p.w.end[i] - first):
+                                share[w] = share[w] + value
+                    for d in range(p.d.first[od], p.d.end[od]):
+                        for h in range(p.h.first[oh], p.h.end[oh]):
+                            if p.by_channel:
+                                for w in range(first, first + width):
+                                    add_lanes(x + d * p.x_step[2] + h * p.x_step[3]
+                                              + w * p.x_step[4], p.x_step[1], share, 1, high - low)
+                            else:
+                                add_lanes(x + d * p.x_step[2] + h * p.x_step[3]
+                                          + first * p.x_step[4], p.x_step[4], share, 1, width)
+                    ow = ow_end
+
+
+cdef Windows windows(const int64_t[:, ::1] table):
+    cdef Windows w
+    w.first, w.end, w.divisor, w.out = &table[0, 0], &table[1, 0], &table[2, 0], table.shape[1]
+    return w
+
+
+cdef AvgPool avg_problem(
+    const real[:, :, :, :, :] x, const real[:, :, :, :, :] y, const int64_t[:, ::1] d,
+    const int64_t[:, ::1] h, const int64_t[:, ::1] w, idx_t room
+):
+    cdef AvgPool p
+    cdef int i
+    p.x = <real*> &x[0, 0, 0, 0, 0]
+    p.y = <real*> &y[0, 0, 0, 0, 0]
+    for i in range(5):
+        p.x_step[i] = x.strides[i] // <idx_t> sizeof(real)
+        p.y_step[i] = y.strides[i] // <idx_t> sizeof(real)
+        p.size[i] = x.shape[i]
+    p.d, p.h, p.w = windows(d), windows(h), windows(w)
+    p.block = owner_channels(p.x_step[1], p.x_step[4])
+    p.by_channel = p.block > 1
+    p.room = room
+    return p
+
+
+def avg_pool(
+    const real[:, :, :, :, :] x, real[:, :, :, :, :] y, const int64_t[:, ::1] d,
+    const int64_t[:, ::1] h, const int64_t[:, ::1] w, real[:, ::1] scratch, int num_threads
+):
+    """Mean of each window: d, h and w hold the windows' first cells, ends and divisors.
+
+    `scratch` has a row for each thread, of as many elements as there are channels and as the widest
+    window has columns, or more.
+    """
+    cdef AvgPool p = avg_problem(x, y, d, h, w, scratch.shape[1])
+    cdef idx_t rows = y.shape[0] * (1 if p.by_channel else y.shape[1]) * p.d.out * p.h.out
+    cdef idx_t parts = min(rows, <idx_t> (PARTS * num_threads))
+    cdef idx_t part
+    for part in prange(parts, nogil=True, num_threads=num_threads, schedule="dynamic"):
+        avg_rows(&p, rows * part // parts, rows * (part + 1) // parts,
+                 &scratch[omp_get_thread_num(), 0])
+
+
+def avg_pool_backward(
+    const real[:, :, :, :, :] g, real[:, :, :, :, :] gx, const int64_t[:, ::1] d,
+    const int64_t[:, ::1] h, const int64_t[:, ::1] w, real[:, ::1] scratch, int num_threads
+):
+    """The gradient of `avg_pool`, into `gx`."""
+    cdef AvgPool p = avg_problem(gx, g, d, h, w, scratch.shape[1])
+    cdef idx_t owners = gx.shape[0] * ceil_div(gx.shape[1], p.block)
+    cdef idx_t parts = min(owners, <idx_t> (PARTS * num_threads))
+    cdef idx_t part
+    for part in prange(parts, nogil=True, num_threads=num_threads, schedule="dynamic"):
+        avg_spread(&p, owners * part // parts, owners * (part + 1) // parts,
+                   &scratch[omp_get_thread_num(), 0])

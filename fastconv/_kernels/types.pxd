@@ -7,5 +7,7 @@ cdef extern from "vec.h" nogil:
     ctypedef float real
     ctypedef float vec
     vec splat(real x)
+    vec interleave_low(vec a, vec b)
+    vec interleave_high(vec a, vec b)
     enum:
         LANES

@@ -24,4 +24,41 @@ static inline vec splat(real x) { return x - (vec){0}; }
 
 enum { LANES = VEC_BYTES / sizeof(real) };
 
+/* The first, or the second, halves of a and b with their lanes in turn: a0 b0 a1 b1 ... */
+#if !defined(FASTCONV_F64) && VEC_BYTES == 64
+#define LOW_LANES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH_LANES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif (defined(FASTCONV_F64) && VEC_BYTES == 64) || (!defined(FASTCONV_F64) && VEC_BYTES == 32)
+#define LOW_LANES 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH_LANES 4, 12, 5, 13, 6, 14, 7, 15
+#elif (defined(FASTCONV_F64) && VEC_BYTES == 32) || (!defined(FASTCONV_F64) && VEC_BYTES == 16)
+#define LOW_LANES 0, 4, 1, 5
+#define HIGH_LANES 2, 6, 3, 7
+#else
+#define LOW_LANES 0, 2
+#define HIGH_LANES 1, 3
+#endif
+
+#ifdef __clang__
+static inline vec interleave_low(vec a, vec b) {
+    return __builtin_shufflevector(a, b, LOW_LANES);
+}
+static inline vec interleave_high(vec a, vec b) {
+    return __builtin_shufflevector(a, b, HIGH_LANES);
+}
+#else
+#ifdef FASTCONV_F64
+typedef long long lane_index;
+#else
+typedef int lane_index;
+#endif
+typedef lane_index lane_indices __attribute__((vector_size(VEC_BYTES)));
+static inline vec interleave_low(vec a, vec b) {
+    return __builtin_shuffle(a, b, (lane_indices){LOW_LANES});
+}
+static inline vec interleave_high(vec a, vec b) {
+    return __builtin_shuffle(a, b, (lane_indices){HIGH_LANES});
+}
+#endif
+
 #endif

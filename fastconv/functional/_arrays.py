@@ -31,6 +31,16 @@ def as_array(op, name, array, dtype=None):
     return array
 
 
+def as_like(op, name, array, input):
+    """`array` as `as_array` has it, of the input's dtype and shape; ValueError otherwise."""
+    array = as_array(op, name, array, input.dtype)
+    if array.shape != input.shape:
+        raise ValueError(
+            f"{op}: {name} must have the input's shape {input.shape}, got {array.shape}"
+        )
+    return array
+
+
 def as_batch(op, name, array, ndim):
     """`array` with a batch axis, and whether it had one: (N, C, *space) or (C, *space)."""
     if array.ndim == ndim + 2:

@@ -1,0 +1,46 @@
+"""fastconv: convolutional neural networks on the CPU.
+
+    fit, evaluate, predict, callbacks                              training
+    nn, optim, data                                                layers, optimizers, data sets
+    functional (all of it also here: fastconv.conv2d, ...)         checked functions on arrays
+    _shapes, _threads                                              sizes, thread counts
+    _kernels                                                       typed Cython, one build per ISA
+
+Each line uses only those below it.  Beside them: gradcheck, save, load, show_config.
+"""
+
+import importlib.metadata
+
+from fastconv import callbacks, data, functional, nn, optim
+from fastconv._random import manual_seed
+from fastconv._threads import get_num_threads, num_threads, set_num_threads
+from fastconv.config import show_config
+from fastconv.functional import *
+from fastconv.gradcheck import GradcheckError, gradcheck
+from fastconv.serialization import load, load_metadata, save
+from fastconv.train import History, evaluate, fit, predict
+
+__version__ = importlib.metadata.version("fastconv")
+
+__all__ = [
+    "GradcheckError",
+    "History",
+    "callbacks",
+    "data",
+    "evaluate",
+    "fit",
+    "functional",
+    "get_num_threads",
+    "gradcheck",
+    "load",
+    "load_metadata",
+    "manual_seed",
+    "nn",
+    "num_threads",
+    "optim",
+    "predict",
+    "save",
+    "set_num_threads",
+    "show_config",
+    *functional.__all__,
+]

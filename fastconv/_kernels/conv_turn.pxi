@@ -1,0 +1,70 @@
+# Turning (transposing) small blocks between [pixel][channel] and [channel][pixel].
+#
+# log2(LANES) perfect shuffles transpose a square of LANES by LANES in registers: each one puts row
+# i beside row i + LANES/2, lane by lane.
+
+cdef inline void perfect_shuffle(const vec* rows, vec* shuffled) noexcept nogil:
+    cdef int i
+    for i in range(LANES // 2):
+        shuffled[2 * i] = interleave_low(rows[i], rows[i + LANES // 2])
+        shuffled[2 * i + 1] = interleave_high(rows[i], rows[i + LANES // 2])
+
+
+cdef void turn_square(const real* source, idx_t source_row, idx_t rows,
+                      real* target, idx_t target_row, idx_t columns) noexcept nogil:
+    """target[j, i] = source[i, j] for i < LANES and j < columns; source rows past `rows` are zero.
+
+    Reads whole vectors of source and writes whole vectors of target.
+    """
+    cdef vec even_stage[16]
+    cdef vec odd_stage[16]
+    cdef int i
+    for i in range(LANES):
+        even_stage[i] = (<const vec*> (source + i * source_row))[0] if i < rows else splat(0)
+    perfect_shuffle(even_stage, odd_stage)
+    if LANES >= 4:
+        perfect_shuffle(odd_stage, even_stage)
+    if LANES >= 8:
+        perfect_shuffle(even_stage, odd_stage)
+    if LANES >= 16:
+        perfect_shuffle(odd_stage, even_stage)
+    for i in range(LANES):
+        if i < columns:
+            # An even number of stages for 4 and 16 lanes, which leave 1 modulo 3.
+            (<vec*> (target + i * target_row))[0] = (
+                even_stage[i] if LANES % 3 == 1 else odd_stage[i])
+
+
+cdef void pixels_to_planes(const real* pixels, idx_t pixel, idx_t count, idx_t channels,
+                           real* planes, idx_t plane) noexcept nogil:
+    """planes[k * plane + p] = pixels[p * pixel + k]; pixels may be read up to a whole vector."""
+    cdef idx_t p, p0, k, k0
+    if count < LANES:
+        for k in range(channels):
+            for p in range(count):
+                planes[k * plane + p] = pixels[p * pixel + k]
+        return
+    for p in range(ceil_div(count, LANES)):
+        # The last square ends with the last pixel, over the one before it if need be.
+        p0 = min(p * LANES, count - LANES)
+        for k in range(ceil_div(channels, LANES)):
+            k0 = k * LANES
+            turn_square(pixels + p0 * pixel + k0, pixel, LANES,
+                        planes + k0 * plane + p0, plane, channels - k0)
+
+
+cdef void planes_to_pixels(const real* planes, idx_t plane, idx_t count, idx_t channels,
+                           real* pixels, idx_t pixel) noexcept nogil:
+    """pixels[p * pixel + k] = planes[k * plane + p], and zero from `channels` to whole vectors."""
+    cdef idx_t p, p0, k, k0
+    if count < LANES:
+        for p in range(count):
+            for k in range(round_up(channels, LANES)):
+                pixels[p * pixel + k] = planes[k * plane + p] if k < channels else 0
+        return
+    for p in range(ceil_div(count, LANES)):
+        p0 = min(p * LANES, count - LANES)
+        for k in range(ceil_div(channels, LANES)):
+            k0 = k * LANES
+            turn_square(planes + k0 * plane + p0, plane, channels - k0,
+                        pixels + p0 * pixel + k0, pixel, LANES)

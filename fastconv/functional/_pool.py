@@ -1,0 +1,264 @@
+"""What the pools do, for any number of spatial axes: check, lay out windows, call one kernel."""
+
+import math
+
+import numpy as np
+
+from fastconv import _kernels, _shapes, _threads
+from fastconv.functional import _arrays
+
+INT64 = np.dtype(np.int64)
+# Positions and spans stay below this, so that the kernels' sums of a few of them fit 64 bits.
+FAR = 2**61
+# A float32 kernel counts the cells that a window spans in 32 bits.
+WIDEST_SPAN = 2**31 - 1
+# Columns that a mean adds up at once: a row of scratch stays in the first-level cache.
+SCRATCH_COLUMNS = 4096
+
+
+def max_pool(
+    op, ndim, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, num_threads
+):
+    x, batched = _arrays.as_batch(op, "input", _arrays.as_array(op, "input", input), ndim)
+    sizes = _sizes(op, x.shape)
+    out, kernel, stride, pad, dilation = _geometry(
+        op, sizes, kernel_size, stride, padding, dilation, ceil_mode
+    )
+    span = 0
+    for size, k, d in zip(sizes, kernel, dilation, strict=True):
+        span = span * size + min((k - 1) * d, size - 1)
+    if span > WIDEST_SPAN:
+        raise OverflowError(f"{op}: a window must span at most 2**31 cells, got {span + 1}")
+    y = _arrays.empty(op, x.shape[:2] + out, x.dtype, x)
+    indices = _arrays.empty(op, y.shape, INT64, x) if return_indices else None
+    threads = _threads.effective(op, num_threads, y.size * math.prod(map(min, kernel, sizes)))
+    if y.size:
+        _kernels.pool[x.dtype.char].max_pool(
+            _arrays.expand_space(x),
+            _arrays.expand_space(y),
+            _arrays.expand_space(indices) if return_indices else None,
+            _three(kernel, 1),
+            _three(stride, 1),
+            _three(pad, 0),
+            _three(dilation, 1),
+            threads,
+        )
+    if not batched:
+        y, indices = y[0], indices[0] if return_indices else None
+    return (y, indices) if return_indices else y
+
+
+def max_pool_backward(op, ndim, grad_output, indices, input_shape, num_threads):
+    g, batched, shape = _gradient(op, ndim, grad_output, input_shape)
+    indices = np.asarray(indices)
+    if indices.dtype.newbyteorder("=") != INT64:
+        raise TypeError(f"{op}: indices must be int64, got {indices.dtype}")
+    indices = np.require(indices, INT64, "A")
+    if indices.shape != np.shape(grad_output):
+        raise ValueError(
+            f"{op}: indices must have the shape of grad_output {np.shape(grad_output)}, "
+            f"got {indices.shape}"
+        )
+    indices = indices if batched else indices[np.newaxis]
+    gx = _arrays.empty(op, shape, g.dtype, g)
+    threads = _threads.effective(op, num_threads, g.size + gx.size)
+    if not g.size:
+        gx[...] = 0
+    elif _kernels.pool[g.dtype.char].max_pool_backward(
+        _arrays.expand_space(g),
+        _arrays.expand_space(indices),
+        gx.reshape(*shape[:2], math.prod(shape[2:])),
+        threads,
+    ):
+        raise ValueError(
+            f"{op}: indices must lie in 0..{math.prod(shape[2:]) - 1}, the flat plane of "
+            f"input_shape={tuple(input_shape)}, or be -1; got {indices.min()} to {indices.max()}"
+        )
+    return gx if batched else gx[0]
+
+
+def avg_pool(
+    op, ndim, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override,
+    num_threads,
+):  # fmt: skip
+    x, batched = _arrays.as_batch(op, "input", _arrays.as_array(op, "input", input), ndim)
+    windows = _regular_windows(
+        op, _sizes(op, x.shape), kernel_size, stride, padding, ceil_mode, count_include_pad,
+        divisor_override,
+    )  # fmt: skip
+    y = _mean(op, x, windows, num_threads)
+    return y if batched else y[0]
+
+
+def avg_pool_backward(
+    op, ndim, grad_output, input_shape, kernel_size, stride, padding, ceil_mode, count_include_pad,
+    divisor_override, num_threads,
+):  # fmt: skip
+    g, batched, shape = _gradient(op, ndim, grad_output, input_shape)
+    windows = _regular_windows(
+        op, shape[2:], kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+    out = tuple(table.shape[1] for table in windows)
+    if g.shape[2:] != out:
+        raise ValueError(
+            f"{op}: grad_output must have spatial sizes {out} for an input of shape "
+            f"{tuple(input_shape)}, got shape {np.shape(grad_output)}"
+        )
+    gx = _mean_backward(op, g, shape, windows, num_threads)
+    return gx if batched else gx[0]
+
+
+def adaptive_avg_pool(op, ndim, input, output_size, num_threads):
+    x, batched = _arrays.as_batch(op, "input", _arrays.as_array(op, "input", input), ndim)
+    sizes = _sizes(op, x.shape)
+    if not isinstance(output_size, (list, tuple)):
+        output_size = (output_size,) * ndim
+    if len(output_size) != ndim:
+        raise ValueError(
+            f"{op}: output_size must be an integer or {ndim} of them, got {output_size!r}"
+        )
+    out = tuple(
+        size if each is None else _shapes.integer(op, "output_size", each, 0)
+        for size, each in zip(sizes, output_size, strict=True)
+    )
+    _shapes.check_size(op, x.shape[:2] + out, x.itemsize)
+    y = _mean(op, x, [_even_windows(*pair) for pair in zip(sizes, out, strict=True)], num_threads)
+    return y if batched else y[0]
+
+
+def adaptive_avg_pool_backward(op, ndim, grad_output, input_shape, num_threads):
+    g, batched, shape = _gradient(op, ndim, grad_output, input_shape)
+    windows = [_even_windows(*pair) for pair in zip(shape[2:], g.shape[2:], strict=True)]
+    gx = _mean_backward(op, g, shape, windows, num_threads)
+    return gx if batched else gx[0]
+
+
+def _sizes(op, shape):
+    """The spatial sizes of a (N, C, *space) shape in which only N may be zero."""
+    if 0 in shape[1:]:
+        raise ValueError(f"{op}: only the batch of the input may be of size 0, got shape {shape}")
+    return shape[2:]
+
+
+def _gradient(op, ndim, grad_output, input_shape):
+    """grad_output as (N, C, *space), whether it had a batch, and input_shape with one."""
+    g = _arrays.as_array(op, "grad_output", grad_output)
+    g, batched = _arrays.as_batch(op, "grad_output", g, ndim)
+    if not isinstance(input_shape, (list, tuple)):
+        raise TypeError(f"{op}: input_shape must be a tuple of integers, got {input_shape!r}")
+    shape = tuple(_shapes.integer(op, "input_shape", size, 0) for size in input_shape)
+    lead = g.shape[:2] if batched else g.shape[1:2]
+    if len(shape) != len(lead) + ndim or shape[: len(lead)] != lead:
+        raise ValueError(
+            f"{op}: input_shape must be {lead} and {ndim} spatial sizes, as grad_output of shape "
+            f"{np.shape(grad_output)} has them, got {shape}"
+        )
+    shape = shape if batched else (1, *shape)
+    _sizes(op, shape)
+    return g, batched, shape
+
+
+def _geometry(op, sizes, kernel_size, stride, padding, dilation, ceil_mode):
+    """(output sizes, kernel, stride, padding, dilation), each one int per axis, checked."""
+    ndim = len(sizes)
+    kernel = _shapes.per_axis(op, "kernel_size", kernel_size, ndim, 1)
+    stride = kernel if stride is None else _shapes.per_axis(op, "stride", stride, ndim, 1)
+    pad = _shapes.per_axis(op, "padding", padding, ndim, 0)
+    dilation = _shapes.per_axis(op, "dilation", dilation, ndim, 1)
+    out = []
+    for size, k, s, p, d in zip(sizes, kernel, stride, pad, dilation, strict=True):
+        span = _shapes.dilated(k, d)
+        if p > span // 2:
+            raise ValueError(
+                f"{op}: padding must be at most half of what the kernel spans, got padding={p} for "
+                f"kernel_size={k} and dilation={d}"
+            )
+        if max(size + 2 * p, span, s) > FAR:
+            raise OverflowError(
+                f"{op}: kernel_size={k}, stride={s}, padding={p}, dilation={d} are too large for "
+                "64-bit positions"
+            )
+        out.append(_shapes.pool_out_size(size, k, s, (p, p), d, ceil_mode))
+    if min(out) < 1:
+        raise ValueError(
+            f"{op}: the input is too small for a window: spatial sizes {sizes}, kernel_size="
+            f"{kernel}, padding={pad}, dilation={dilation} give an output of {tuple(out)}"
+        )
+    return tuple(out), kernel, stride, pad, dilation
+
+
+def _regular_windows(
+    op, sizes, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+):
+    """One int64 table per axis, rows (first cell, end, divisor): the windows of avg_pool.
+
+    The mean divides by the product of the axes' divisors.
+    """
+    out, kernel, stride, pad, _ = _geometry(op, sizes, kernel_size, stride, padding, 1, ceil_mode)
+    if divisor_override is not None:
+        divisor_override = _shapes.integer(op, "divisor_override", divisor_override, -FAR)
+        if divisor_override == 0:
+            raise ValueError(f"{op}: divisor_override must not be zero")
+    tables = []
+    for size, count, k, s, p in zip(sizes, out, kernel, stride, pad, strict=True):
+        first = np.arange(count, dtype=INT64) * s - p
+        end = np.minimum(first + k, size + p)
+        inside = np.maximum(first, 0), np.minimum(end, size)
+        divisor = end - first if count_include_pad else inside[1] - inside[0]
+        tables.append(np.stack([*inside, divisor]))
+    if divisor_override is not None:
+        for table in tables:
+            table[2] = 1
+        tables[0][2] = divisor_override
+    return tables
+
+
+def _even_windows(size, count):
+    """The table of an adaptive pool: window k is floor(k i / o) up to ceil((k + 1) i / o)."""
+    k = np.arange(count, dtype=INT64)
+    first, end = k * size // count, -((k + 1) * -size // count)
+    return np.stack([first, end, end - first])
+
+
+def _three(axes, missing):
+    """One value for each of the kernel's three spatial axes."""
+    return (missing,) * (3 - len(axes)) + tuple(axes)
+
+
+def _tables(windows):
+    return _three(windows, np.array([[0], [1], [1]], INT64))
+
+
+def _scratch(x_shape, windows, dtype, threads):
+    widest = int((windows[-1][1] - windows[-1][0]).max())
+    return np.empty((threads, max(x_shape[1], widest, min(x_shape[-1], SCRATCH_COLUMNS))), dtype)
+
+
+def _mean(op, x, windows, num_threads):
+    y = _arrays.empty(op, x.shape[:2] + tuple(t.shape[1] for t in windows), x.dtype, x)
+    threads = _threads.effective(op, num_threads, x.size + y.size)
+    if y.size:
+        _kernels.pool[x.dtype.char].avg_pool(
+            _arrays.expand_space(x),
+            _arrays.expand_space(y),
+            *_tables(windows),
+            _scratch(x.shape, windows, x.dtype, threads),
+            threads,
+        )
+    return y
+
+
+def _mean_backward(op, g, shape, windows, num_threads):
+    gx = _arrays.empty(op, shape, g.dtype, g)
+    threads = _threads.effective(op, num_threads, g.size + gx.size)
+    if g.size:
+        _kernels.pool[g.dtype.char].avg_pool_backward(
+            _arrays.expand_space(g),
+            _arrays.expand_space(gx),
+            *_tables(windows),
+            _scratch(shape, windows, g.dtype, threads),
+            threads,
+        )
+    else:
+        gx[...] = 0
+    return gx

@@ -1,0 +1,198 @@
+"""Normalizations: (x - mean) / sqrt(variance + eps) * weight + bias over some of the axes."""
+
+import numpy as np
+
+from fastconv import _shapes
+from fastconv.functional import _arrays
+
+__all__ = ["batch_norm", "batch_norm_backward", "group_norm", "group_norm_backward"]
+
+
+def batch_norm(
+    input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
+):
+    """Normalizes each channel of (N, C, *space) or (N, C).
+
+    training: by the mean and variance over batch and space; running_mean and running_var, unless
+    None, move towards them, in place, by `momentum` (towards the unbiased variance, as in PyTorch).
+    Otherwise: by running_mean and running_var.  All of these and weight and bias are (C,).
+
+    Returns (output, saved); `saved` = (mean, 1 / sqrt(variance + eps)), what was used, each (C,).
+    Ioffe & Szegedy 2015, "Batch normalization".  Raises ValueError when training on a single value
+    per channel, which has no variance.
+    """
+    op = "batch_norm"
+    x = _with_channels(op, input)
+    count = x.size // max(x.shape[1], 1)
+    running_mean = _running(op, "running_mean", running_mean, x, training)
+    running_var = _running(op, "running_var", running_var, x, training)
+    weight, bias = _affine(op, weight, bias, x)
+    if not training:
+        mean, variance = running_mean.copy(), running_var
+        centred = x - _over_channels(mean, x)
+    elif count == 1:
+        raise ValueError(
+            f"{op}: training needs more than one value per channel, got shape {x.shape}"
+        )
+    elif count == 0:
+        mean = variance = np.zeros(x.shape[1], x.dtype)
+        centred = x.copy(order="K")
+    else:
+        axes = (0, *range(2, x.ndim))
+        centred, mean, variance = _centre(x, axes)
+        mean, variance = mean.reshape(-1), variance.reshape(-1)
+        _move(running_mean, mean, momentum)
+        _move(running_var, variance * (count / (count - 1)), momentum)
+    inverse = 1 / np.sqrt(variance + eps)
+    return _scale(centred, _over_channels(inverse, x), weight, bias), (mean, inverse)
+
+
+def batch_norm_backward(grad_output, input, weight, saved, training):
+    """Gradients of `batch_norm`: (grad_input, grad_weight, grad_bias).
+
+    saved: what the forward pass returned.  weight: None where there was none.  training: whether
+    the mean and the variance were those of the input, and so depend on it.
+    """
+    op = "batch_norm_backward"
+    x = _with_channels(op, input)
+    g = _arrays.as_like(op, "grad_output", grad_output, x)
+    weight, _ = _affine(op, weight, None, x)
+    mean, inverse = (_over_channels(each, x) for each in _saved(op, saved, (x.shape[1],), x))
+    axes = (0, *range(2, x.ndim))
+    normal = (x - mean) * inverse
+    grad_weight, grad_bias = (g * normal).sum(axes), g.sum(axes)
+    if weight is not None:
+        g = g * weight
+    if training and x.size:
+        g = _without_mean(g, normal, axes)
+    return g * inverse, grad_weight, grad_bias
+
+
+def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
+    """Normalizes each of `num_groups` groups of channels of each example of (N, C, *space).
+
+    weight and bias: (C,).  Returns (output, saved); `saved` = (mean, 1 / sqrt(variance + eps)),
+    each (N, num_groups).  Wu & He 2018, "Group normalization".  Raises ValueError when num_groups
+    does not divide C.
+    """
+    op = "group_norm"
+    x = _with_channels(op, input)
+    groups = _in_groups(op, x, num_groups)
+    weight, bias = _affine(op, weight, bias, x)
+    if x.size == 0:
+        return x.copy(order="K"), (np.zeros(groups.shape[:2], x.dtype),) * 2
+    centred, mean, variance = _centre(groups, tuple(range(2, groups.ndim)))
+    inverse = 1 / np.sqrt(variance + eps)
+    centred *= inverse
+    saved = mean.reshape(groups.shape[:2]), inverse.reshape(groups.shape[:2])
+    return _scale(centred.reshape(x.shape), None, weight, bias), saved
+
+
+def group_norm_backward(grad_output, input, num_groups, weight, saved):
+    """Gradients of `group_norm`: (grad_input, grad_weight, grad_bias)."""
+    op = "group_norm_backward"
+    x = _with_channels(op, input)
+    g = _arrays.as_like(op, "grad_output", grad_output, x)
+    groups = _in_groups(op, x, num_groups)
+    weight, _ = _affine(op, weight, None, x)
+    lead = groups.shape[:2]
+    inner = (1,) * (groups.ndim - 2)
+    mean, inverse = (each.reshape(*lead, *inner) for each in _saved(op, saved, lead, x))
+    normal = (groups - mean) * inverse
+    axes = (0, *range(2, x.ndim))
+    grad_weight, grad_bias = (g * normal.reshape(x.shape)).sum(axes), g.sum(axes)
+    if weight is not None:
+        g = g * weight
+    if x.size:
+        g = _without_mean(g.reshape(groups.shape), normal, tuple(range(2, groups.ndim)))
+    return (g.reshape(groups.shape) * inverse).reshape(x.shape), grad_weight, grad_bias
+
+
+def _with_channels(op, input):
+    x = _arrays.as_array(op, "input", input)
+    if x.ndim < 2:
+        raise ValueError(f"{op}: input must be (N, C, *space) or (N, C), got shape {x.shape}")
+    return x
+
+
+def _in_groups(op, x, num_groups):
+    """(N, C, *space) as (N, G, C / G, *space), a view."""
+    num_groups = _shapes.integer(op, "num_groups", num_groups, 1)
+    if x.shape[1] % num_groups:
+        raise ValueError(
+            f"{op}: num_groups must divide the {x.shape[1]} input channels, got {num_groups}"
+        )
+    return x.reshape(x.shape[0], num_groups, x.shape[1] // num_groups, *x.shape[2:])
+
+
+def _over_channels(values, x):
+    """(C,) in a shape that broadcasts over (N, C, *space)."""
+    return values.reshape(-1, *(1,) * (x.ndim - 2))
+
+
+def _per_channel(op, name, values, x):
+    values = _arrays.as_array(op, name, values, x.dtype)
+    if values.shape != (x.shape[1],):
+        raise ValueError(
+            f"{op}: {name} must have shape ({x.shape[1]},), one for each channel, "
+            f"got {values.shape}"
+        )
+    return values
+
+
+def _affine(op, weight, bias, x):
+    return tuple(
+        None if values is None else _over_channels(_per_channel(op, name, values, x), x)
+        for name, values in (("weight", weight), ("bias", bias))
+    )
+
+
+def _running(op, name, values, x, training):
+    if values is None:
+        if training:
+            return None
+        raise ValueError(f"{op}: {name} is needed unless training=True, got None")
+    checked = _per_channel(op, name, values, x)
+    if not training:
+        return checked
+    if not isinstance(values, np.ndarray) or not values.flags.writeable:
+        raise ValueError(f"{op}: {name} must be a writeable NumPy array when training")
+    return values
+
+
+def _move(running, now, momentum):
+    if running is not None:
+        running[...] = (1 - momentum) * running + momentum * now
+
+
+def _saved(op, saved, shape, x):
+    mean, inverse = (_arrays.as_array(op, "saved", each, x.dtype) for each in saved)
+    if mean.shape != shape or inverse.shape != shape:
+        raise ValueError(
+            f"{op}: saved must be two arrays of shape {shape}, as the forward pass returned them, "
+            f"got {mean.shape} and {inverse.shape}"
+        )
+    return mean, inverse
+
+
+def _centre(x, axes):
+    """x - mean, the mean and the (biased) variance over `axes`, which are kept."""
+    mean = x.mean(axes, keepdims=True)
+    centred = x - mean
+    return centred, mean, np.square(centred).mean(axes, keepdims=True)
+
+
+def _scale(values, inverse, weight, bias):
+    """values * inverse * weight + bias, in place; None stands for no factor and no term."""
+    factors = [each for each in (inverse, weight) if each is not None]
+    if factors:
+        values *= np.prod(np.broadcast_arrays(*factors), axis=0) if len(factors) > 1 else factors[0]
+    if bias is not None:
+        values += bias
+    return values
+
+
+def _without_mean(g, normal, axes):
+    """g less its components along 1 and along `normal`, which normalizing takes away."""
+    along = (g * normal).mean(axes, keepdims=True)
+    return g - g.mean(axes, keepdims=True) - normal * along

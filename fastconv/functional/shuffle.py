@@ -1,0 +1,204 @@
+"""Functions that move values: pixel shuffle, and sliding windows as columns."""
+
+import math
+
+import numpy as np
+
+from fastconv import _shapes
+from fastconv.functional import _arrays
+
+__all__ = [
+    "fold",
+    "fold_backward",
+    "pixel_shuffle",
+    "pixel_shuffle_backward",
+    "pixel_unshuffle",
+    "pixel_unshuffle_backward",
+    "unfold",
+    "unfold_backward",
+]
+
+
+def pixel_shuffle(input, upscale_factor):
+    """(*, C r^2, H, W) to (*, C, H r, W r): channels become pixels.
+
+    upscale_factor: an int r for two spatial axes, as in PyTorch, or a tuple with one int for each
+    of one to three spatial axes: (*, C r, L) to (*, C, L r) for (r,).
+
+    Shi et al. 2016, "Real-time single image and video super-resolution ...", section 3.2.  Raises
+    ValueError when the product of the factors does not divide the channels.
+    """
+    return _shuffle("pixel_shuffle", input, upscale_factor)
+
+
+def pixel_shuffle_backward(grad_output, upscale_factor):
+    """Gradient of `pixel_shuffle`, which is `pixel_unshuffle`."""
+    return _unshuffle("pixel_shuffle_backward", grad_output, upscale_factor)
+
+
+def pixel_unshuffle(input, downscale_factor):
+    """(*, C, H r, W r) to (*, C r^2, H, W): the inverse of `pixel_shuffle`.
+
+    Raises ValueError when the factors do not divide the spatial sizes.
+    """
+    return _unshuffle("pixel_unshuffle", input, downscale_factor)
+
+
+def pixel_unshuffle_backward(grad_output, downscale_factor):
+    """Gradient of `pixel_unshuffle`, which is `pixel_shuffle`."""
+    return _shuffle("pixel_unshuffle_backward", grad_output, downscale_factor)
+
+
+def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
+    """The windows of (N, C, H, W) as the columns of (N, C kh kw, L); zeros in the padding.
+
+    Known as im2col.  Each argument after the input: an int or one per axis.  Raises ValueError when
+    no window fits.
+    """
+    op = "unfold"
+    x, batched = _arrays.as_batch(op, "input", _arrays.as_array(op, "input", input), 2)
+    columns = _unfold(x, _Windows(op, x.shape[2:], kernel_size, dilation, padding, stride))
+    return columns if batched else columns[0]
+
+
+def unfold_backward(grad_output, input_shape, kernel_size, dilation=1, padding=0, stride=1):
+    """Gradient of `unfold` by its input, of shape `input_shape`: a `fold`."""
+    op = "unfold_backward"
+    return _fold(op, grad_output, tuple(input_shape)[-2:], kernel_size, dilation, padding, stride)
+
+
+def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
+    """Adds the columns of (N, C kh kw, L) up as windows of (N, C, *output_size).
+
+    Known as col2im: the transpose of `unfold`, not its inverse.  Raises ValueError when L is not
+    the number of windows or kh kw does not divide the columns' length.
+    """
+    return _fold("fold", input, output_size, kernel_size, dilation, padding, stride)
+
+
+def fold_backward(grad_output, kernel_size, dilation=1, padding=0, stride=1):
+    """Gradient of `fold` by its input: an `unfold`."""
+    op = "fold_backward"
+    g = _arrays.as_array(op, "grad_output", grad_output)
+    g, batched = _arrays.as_batch(op, "grad_output", g, 2)
+    columns = _unfold(g, _Windows(op, g.shape[2:], kernel_size, dilation, padding, stride))
+    return columns if batched else columns[0]
+
+
+def _factors(op, x, factor):
+    """One factor per shuffled axis, and the axes before the channels' one."""
+    if not isinstance(factor, (list, tuple)):
+        factor = (factor, factor)
+    factor = tuple(_shapes.integer(op, "factor", each, 1) for each in factor)
+    if not 1 <= len(factor) <= 3 or x.ndim < len(factor) + 1:
+        raise ValueError(
+            f"{op}: one to three factors, and as many spatial axes after the channels, are needed, "
+            f"got factors {factor} and shape {x.shape}"
+        )
+    return factor, x.ndim - len(factor) - 1
+
+
+def _shuffle(op, array, factor):
+    x = _arrays.as_array(op, "input", array)
+    factor, lead = _factors(op, x, factor)
+    if x.shape[lead] % math.prod(factor):
+        raise ValueError(
+            f"{op}: the channels must be a multiple of {math.prod(factor)}, got shape {x.shape}"
+        )
+    channels = x.shape[lead] // math.prod(factor)
+    space = x.shape[lead + 1 :]
+    larger = tuple(map(int.__mul__, space, factor))
+    y = _arrays.empty(op, (*x.shape[:lead], channels, *larger), x.dtype, x)
+    _pixels(y, space, factor)[...] = x.reshape(*x.shape[:lead], channels, *factor, *space)
+    return y
+
+
+def _unshuffle(op, array, factor):
+    x = _arrays.as_array(op, "input", array)
+    factor, lead = _factors(op, x, factor)
+    if any(size % each for size, each in zip(x.shape[lead + 1 :], factor, strict=True)):
+        raise ValueError(
+            f"{op}: the spatial sizes must be multiples of the factors {factor}, "
+            f"got shape {x.shape}"
+        )
+    channels = x.shape[lead] * math.prod(factor)
+    space = tuple(map(int.__floordiv__, x.shape[lead + 1 :], factor))
+    y = _arrays.empty(op, (*x.shape[:lead], channels, *space), x.dtype, x)
+    y.reshape(*x.shape[: lead + 1], *factor, *space)[...] = _pixels(x, space, factor)
+    return y
+
+
+def _pixels(array, space, factor):
+    """Views (*, C, H rh, W rw) as (*, C, rh, rw, H, W)."""
+    lead = array.ndim - len(space)
+    pairs = [each for pair in zip(space, factor, strict=True) for each in pair]
+    split = array.reshape(*array.shape[:lead], *pairs)
+    factors, sizes = range(lead + 1, split.ndim, 2), range(lead, split.ndim, 2)
+    return split.transpose(*range(lead), *factors, *sizes)
+
+
+class _Windows:
+    """The checked sizes of sliding windows over two spatial axes."""
+
+    def __init__(self, op, sizes, kernel_size, dilation, padding, stride):
+        self.kernel = _shapes.per_axis(op, "kernel_size", kernel_size, 2, 1)
+        self.dilation = _shapes.per_axis(op, "dilation", dilation, 2, 1)
+        self.pad = _shapes.per_axis(op, "padding", padding, 2, 0)
+        self.stride = _shapes.per_axis(op, "stride", stride, 2, 1)
+        self.sizes = sizes
+        self.out = tuple(
+            _shapes.conv_out_size(size, k, s, (p, p), d)
+            for size, k, s, p, d in zip(
+                sizes, self.kernel, self.stride, self.pad, self.dilation, strict=True
+            )
+        )
+        if min(self.out) < 1:
+            raise ValueError(
+                f"{op}: no window fits: spatial sizes {tuple(sizes)} with kernel_size="
+                f"{self.kernel}, padding={self.pad}, dilation={self.dilation} give {self.out}"
+            )
+
+    def padded(self, shape, dtype):
+        """Zeros for (N, C, H, W) and its padding, and the view inside of the padding."""
+        outer = (*shape[:2], *(n + 2 * p for n, p in zip(self.sizes, self.pad, strict=True)))
+        zeros = np.zeros(outer, dtype)
+        inner = (slice(p, p + n) for n, p in zip(self.sizes, self.pad, strict=True))
+        return zeros, zeros[(..., *inner)]
+
+    def taps(self, padded):
+        """(tap, view of the cells that it meets in all windows), for each tap of the kernel."""
+        for tap in np.ndindex(*self.kernel):
+            cells = (
+                slice(t * d, t * d + (o - 1) * s + 1, s)
+                for t, d, o, s in zip(tap, self.dilation, self.out, self.stride, strict=True)
+            )
+            yield tap, padded[(..., *cells)]
+
+
+def _unfold(x, windows):
+    padded, inner = windows.padded(x.shape, x.dtype)
+    inner[...] = x
+    columns = np.empty((*x.shape[:2], *windows.kernel, *windows.out), x.dtype)
+    for tap, cells in windows.taps(padded):
+        columns[:, :, *tap] = cells
+    n, c = x.shape[:2]
+    return columns.reshape(n, c * math.prod(windows.kernel), math.prod(windows.out))
+
+
+def _fold(op, array, output_size, kernel_size, dilation, padding, stride):
+    columns, batched = _arrays.as_batch(op, "input", _arrays.as_array(op, "input", array), 1)
+    sizes = _shapes.per_axis(op, "output_size", output_size, 2, 1)
+    windows = _Windows(op, sizes, kernel_size, dilation, padding, stride)
+    n, length, count = columns.shape
+    channels, rest = divmod(length, math.prod(windows.kernel))
+    if rest or count != math.prod(windows.out):
+        raise ValueError(
+            f"{op}: columns of (N, C * {math.prod(windows.kernel)}, {math.prod(windows.out)}) are "
+            f"needed for {windows.out} windows, got shape {columns.shape}"
+        )
+    columns = columns.reshape(n, channels, *windows.kernel, *windows.out)
+    padded, inner = windows.padded((n, channels), columns.dtype)
+    for tap, cells in windows.taps(padded):
+        cells += columns[:, :, *tap]
+    result = np.ascontiguousarray(inner)
+    return result if batched else result[0]

@@ -1,0 +1,69 @@
+"""Image files as arrays of a wanted shape: .npy with NumPy alone, the rest through Pillow."""
+
+from pathlib import Path
+
+import numpy as np
+
+PILLOW_MODES = {1: "L", 3: "RGB"}  # by number of channels
+
+
+def read_images(path, image_shape):
+    """[(name, image)] of one file; an image is an array (channels, height, width) = `image_shape`.
+
+    A .npy file holds one image (C, H, W), or (H, W) of one channel, or a stack of these along
+    further axes in front; integers count from 0 to their type's largest value, floats from 0 to 1.
+    Any other file is read by Pillow (extra `image`) and turned to grey or RGB.
+
+    Raises OSError for a file that cannot be opened, ValueError for one that is damaged or of
+    another size, ImportError without Pillow.
+    """
+    path = Path(path)
+    if path.suffix != ".npy":
+        return [(str(path), _read_with_pillow(path, image_shape))]
+    # Mapped, not read: the header's promise is held against the file before anything is allocated.
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except ValueError as error:
+        raise ValueError(f"{path}: not a readable .npy file: {error}") from error
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{path}: an image must hold real numbers, got {array.dtype}")
+    channels, *space = image_shape
+    whole, plane = array.shape[-3:] == tuple(image_shape), array.shape[-2:] == tuple(space)
+    if not (whole or (channels == 1 and plane)):
+        raise ValueError(f"{path}: {_rule(image_shape)}, got an array of shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{path}: an image must not hold NaN or infinite values")
+    images = np.reshape(array, (-1, *image_shape))
+    if array.ndim <= 3 and len(images) == 1:
+        return [(str(path), images[0])]
+    return [(f"{path}[{index}]", image) for index, image in enumerate(images)]
+
+
+def _read_with_pillow(path, image_shape):
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError(
+            f"{path}: reading it needs Pillow: pip install 'fastconv[image]'; .npy needs nothing"
+        ) from error
+    channels, height, width = image_shape
+    if channels not in PILLOW_MODES:
+        raise ValueError(f"{path}: the model takes {channels} channels, which only .npy can hold")
+    with path.open("rb") as file:
+        try:
+            with Image.open(file) as image:
+                size = image.size
+                if size == (width, height):
+                    array = np.asarray(image.convert(PILLOW_MODES[channels]))
+        except Exception as error:  # each of Pillow's decoders has its own kinds
+            raise ValueError(f"{path}: not a readable image: {error}") from error
+    if size != (width, height):
+        raise ValueError(
+            f"{path}: {_rule(image_shape)}, got {size[0]} x {size[1]}: resize it first"
+        )
+    return array.reshape(height, width, channels).transpose(2, 0, 1)
+
+
+def _rule(image_shape):
+    channels, height, width = image_shape
+    return f"the model takes images {width} wide and {height} high, {channels} channel(s)"

@@ -1,0 +1,96 @@
+"""Modules made of modules."""
+
+from fastconv.nn.module import Module
+
+
+class Sequential(Module):
+    """Modules one after the other: `Sequential(Conv2d(1, 8, 3), ReLU(), ...)`.
+
+    Their names are "0", "1", ...; a single dict gives others: `Sequential({"conv": ..., ...})`.
+    """
+
+    def __init__(self, *modules):
+        if len(modules) == 1 and isinstance(modules[0], dict):
+            named = modules[0]
+        else:
+            named = {str(index): module for index, module in enumerate(modules)}
+        for name, module in named.items():
+            _check_module("Sequential", name, module)
+            if not isinstance(name, str) or not name or "." in name or hasattr(self, name):
+                raise ValueError(
+                    "Sequential: the name of a module must be a word without '.' that is no "
+                    f"attribute of Sequential, got {name!r}"
+                )
+            setattr(self, name, module)
+
+    def forward(self, input):
+        for module in self.children():
+            input = module(input)
+        return input
+
+    def backward(self, grad_output, needs_input_grad=True):
+        """Walks back through the modules.
+
+        Without `needs_input_grad` it ends at the first module that learns, which then need not
+        compute the gradient of its input either; the result is None.
+        """
+        modules = list(self.children())
+        end = 0
+        if not needs_input_grad:
+            while end < len(modules) and not _learns(modules[end]):
+                end += 1
+        for index in reversed(range(end, len(modules))):
+            grad_output = modules[index].backward(grad_output, needs_input_grad or index > end)
+        return grad_output if needs_input_grad else None
+
+    def __len__(self):
+        return sum(1 for _ in self.children())
+
+    def __iter__(self):
+        return self.children()
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return Sequential(dict(list(self.named_children())[index]))
+        return list(self.children())[index]
+
+
+class Residual(Module):
+    """body(x) + shortcut(x), or body(x) + x without a shortcut.
+
+    He et al. 2016, "Deep residual learning for image recognition", equations 1 and 2.
+    """
+
+    def __init__(self, body, shortcut=None):
+        _check_module("Residual", "body", body)
+        if shortcut is not None:
+            _check_module("Residual", "shortcut", shortcut)
+        self.body = body
+        self.shortcut = shortcut
+
+    def forward(self, input):
+        output = self.body(input)
+        identity = input if self.shortcut is None else self.shortcut(input)
+        if output.shape != identity.shape:
+            raise ValueError(
+                "Residual: body and shortcut must give outputs of one shape, "
+                f"got {output.shape} and {identity.shape}"
+            )
+        return output + identity
+
+    def backward(self, grad_output, needs_input_grad=True):
+        grad_input = self.body.backward(grad_output, needs_input_grad)
+        identity = grad_output
+        if self.shortcut is not None:
+            identity = self.shortcut.backward(grad_output, needs_input_grad)
+        # Not in place: either may be `grad_output` itself.
+        return grad_input + identity if needs_input_grad else None
+
+
+def _check_module(op, name, value):
+    if not isinstance(value, Module):
+        raise TypeError(f"{op}: {name} must be a Module, got {type(value).__name__}")
+
+
+def _learns(module):
+    return any(parameter.requires_grad for parameter in module.parameters())

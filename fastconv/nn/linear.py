@@ -1,0 +1,33 @@
+"""The fully connected layer."""
+
+import numpy as np
+
+from fastconv import functional as F
+from fastconv._shapes import integer
+from fastconv.nn.affine import Affine
+from fastconv.nn.init import weight_and_bias
+
+
+class Linear(Affine):
+    """x weight^T + bias for x (..., in_features), weight (out_features, in_features).
+
+    Both start uniform within 1 / sqrt(in_features), as in PyTorch.
+    """
+
+    def __init__(self, in_features, out_features, bias=True, *, dtype=np.float32, rng=None):
+        self.in_features = integer("Linear", "in_features", in_features, 1)
+        self.out_features = integer("Linear", "out_features", out_features, 1)
+        shape = (self.out_features, self.in_features)
+        self.weight, self.bias = weight_and_bias(shape, self.out_features, bias, dtype, rng)
+
+    def forward(self, input):
+        self.save_for_backward(input)
+        return F.linear(input, *self._arrays())
+
+    def backward(self, grad_output, needs_input_grad=True):
+        (input,) = self.saved_for_backward()
+        return self._accumulate(
+            F.linear_backward(
+                grad_output, input, self.weight.data, needs=self._needs(needs_input_grad)
+            )
+        )

@@ -1,0 +1,123 @@
+"""Normalizations: BatchNorm over batch and space, GroupNorm over channels and space."""
+
+import numpy as np
+
+from fastconv import functional as F
+from fastconv._shapes import integer
+from fastconv.nn.affine import Affine
+from fastconv.nn.module import Parameter
+
+
+class _Norm(Affine):
+    def _set_up(self, channels, affine, dtype):
+        if affine:
+            self.weight = Parameter(np.ones(channels, dtype))
+            self.bias = Parameter(np.zeros(channels, dtype))
+
+
+class _BatchNorm(_Norm):
+    ranks = ()
+
+    def __init__(
+        self,
+        num_features,
+        eps=1e-5,
+        momentum=0.1,
+        affine=True,
+        track_running_stats=True,
+        *,
+        dtype=np.float32,
+    ):
+        self.num_features = integer(type(self).__name__, "num_features", num_features, 1)
+        self.eps = eps
+        self.momentum = momentum
+        self._set_up(self.num_features, affine, dtype)
+        tracked = track_running_stats
+        self.register_buffer("running_mean", np.zeros(num_features, dtype) if tracked else None)
+        self.register_buffer("running_var", np.ones(num_features, dtype) if tracked else None)
+        self.register_buffer("num_batches_tracked", np.zeros((), np.int64) if tracked else None)
+
+    def forward(self, input):
+        if np.ndim(input) not in self.ranks:
+            raise ValueError(
+                f"{type(self).__name__}: input must have {' or '.join(map(str, self.ranks))} axes, "
+                f"got shape {np.shape(input)}"
+            )
+        tracked = self.running_mean is not None
+        momentum = self.momentum
+        if self.training and tracked:
+            self.num_batches_tracked += 1
+            if momentum is None:  # a plain mean over all batches
+                momentum = 1 / int(self.num_batches_tracked)
+        output, statistics = F.batch_norm(
+            input,
+            self.running_mean,
+            self.running_var,
+            *self._arrays(),
+            training=self.training or not tracked,
+            momentum=0.0 if momentum is None else momentum,
+            eps=self.eps,
+        )
+        self.save_for_backward(input, statistics)
+        return output
+
+    def backward(self, grad_output, needs_input_grad=True):
+        input, statistics = self.saved_for_backward()
+        weight, _ = self._arrays()
+        return self._accumulate(
+            F.batch_norm_backward(grad_output, input, weight, statistics, training=True)
+        )
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch normalization of (N, C) or (N, C, L); see `BatchNorm2d`."""
+
+    ranks = (2, 3)
+
+
+class BatchNorm2d(_BatchNorm):
+    """(x - mean) / sqrt(var + eps) * weight + bias for each channel of (N, C, H, W).
+
+    In training mode mean and variance are those of the batch, and the running ones move towards
+    them by `momentum` (None: they are the mean over all batches); in eval mode the running ones
+    are used, or the batch's without `track_running_stats`.  The running variance is unbiased.
+    Ioffe & Szegedy 2015, "Batch normalization".
+    """
+
+    ranks = (4,)
+
+
+class BatchNorm3d(_BatchNorm):
+    """Batch normalization of (N, C, D, H, W); see `BatchNorm2d`."""
+
+    ranks = (5,)
+
+
+class GroupNorm(_Norm):
+    """(x - mean) / sqrt(var + eps) * weight + bias over each group of channels of one example.
+
+    Input (N, C, ...).  Wu & He 2018, "Group normalization".
+    Raises ValueError if `num_groups` does not divide `num_channels`.
+    """
+
+    def __init__(self, num_groups, num_channels, eps=1e-5, affine=True, *, dtype=np.float32):
+        self.num_groups = integer("GroupNorm", "num_groups", num_groups, 1)
+        self.num_channels = integer("GroupNorm", "num_channels", num_channels, 1)
+        if self.num_channels % self.num_groups:
+            raise ValueError(
+                f"GroupNorm: num_groups must divide num_channels={num_channels}, got {num_groups}"
+            )
+        self.eps = eps
+        self._set_up(self.num_channels, affine, dtype)
+
+    def forward(self, input):
+        output, statistics = F.group_norm(input, self.num_groups, *self._arrays(), eps=self.eps)
+        self.save_for_backward(input, statistics)
+        return output
+
+    def backward(self, grad_output, needs_input_grad=True):
+        input, statistics = self.saved_for_backward()
+        weight, _ = self._arrays()
+        return self._accumulate(
+            F.group_norm_backward(grad_output, input, self.num_groups, weight, statistics)
+        )

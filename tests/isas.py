@@ -1,0 +1,27 @@
+"""Running one process's kernels as another instruction set's build of them."""
+
+import importlib
+from contextlib import ExitStack, contextmanager
+from unittest import mock
+
+from fastconv import _kernels
+
+AVAILABLE = _kernels.available_isas
+
+
+def builds(family, isa):
+    """The modules of a kernel family, keyed as `_kernels` keys them: by dtype.char."""
+    return {
+        char: importlib.import_module(f"fastconv._kernels.{family}_{isa}_{dtype}")
+        for char, dtype in (("f", "f32"), ("d", "f64"))
+    }
+
+
+@contextmanager
+def using(isa, families=("conv", "pool")):
+    """Inside, every call runs on the kernels built for `isa`."""
+    with ExitStack() as stack:
+        for family in families:
+            table = getattr(_kernels, family)
+            stack.enter_context(mock.patch.dict(table, builds(family, isa)))
+        yield

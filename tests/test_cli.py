@@ -1,0 +1,426 @@
+"""The command line: what it prints, what it writes, and its exit status."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import programs
+import pytest
+
+import fastconv
+from fastconv import _kernels, nn
+from fastconv.classifier import Classifier
+from fastconv.cli import main
+from fastconv.config import EXTRAS, show_config
+from fastconv.data import save_idx
+from fastconv.recipes import small_cnn
+from fastconv.serialization import load, load_metadata, save
+
+
+def write_data(folder, size=(9, 8), classes=4, train=240, test=40, suffix=".gz"):
+    """Images whose bright column tells the class: easy to learn."""
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    for split, count in (("train", train), ("t10k", test)):
+        labels = (np.arange(count) % classes).astype(np.uint8)
+        images = rng.integers(0, 60, (count, *size), np.uint8)
+        images[np.arange(count), ..., labels % size[-1]] += 180
+        save_idx(folder / f"{split}-images-idx3-ubyte{suffix}", images)
+        save_idx(folder / f"{split}-labels-idx1-ubyte{suffix}", labels)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("cli") / "data")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, data):
+    pytest.importorskip("safetensors")
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    assert main([*quick(data), "--out", str(path)]) == 0
+    return path
+
+
+def quick(data):
+    return ["train", "--data", str(data), "--batch-size", "20", "--epochs", "3"]
+
+
+def run(*args, **environment):
+    """`python -m fastconv` in a process of its own, whatever lies in the current folder (-P)."""
+    return programs.run("-P", "-m", "fastconv", *map(str, args), **environment)
+
+
+def refused(capsys, *args):
+    """The one line on stderr of a command that must end with status 2."""
+    try:
+        status = main([str(arg) for arg in args])
+    except SystemExit as ended:  # argparse
+        status = ended.code
+    captured = capsys.readouterr()
+    assert status == 2
+    assert captured.err.startswith("fastconv")
+    assert captured.err.count("\n") == 1
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+# ------------------------------------------------------------------------------------- train
+
+
+def test_train_in_a_process(data):
+    done = run(*quick(data), "--seed", 7, "--num-threads", 2, "--target-acc", 0.9, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert [line.split()[:2] for line in lines[:3]] == [["epoch", f"{e}/3"] for e in (1, 2, 3)]
+    assert lines[3].startswith("test accuracy ")
+    result = json.loads(lines[-1])
+    assert set(result) == {
+        "test_accuracy", "train_seconds", "images_per_second", "epochs", "num_threads", "isa"
+    }  # fmt: skip
+    assert result["test_accuracy"] >= 0.9
+    assert result["test_accuracy"] * 40 == round(result["test_accuracy"] * 40)
+    assert result["images_per_second"] == pytest.approx(3 * 240 / result["train_seconds"])
+    assert (result["epochs"], result["isa"]) == (3, _kernels.isa)
+    assert result["num_threads"] in (1, 2)  # 1 in a serial build
+
+
+def test_missed_target_is_status_1(data, capsys):
+    """Labels without any relation to the images."""
+    args = [*quick(data), "--epochs", "1", "--lr", "1e-9", "--target-acc", "1", "--json"]
+    assert main(args) == 1
+    captured = capsys.readouterr()
+    assert json.loads(captured.out.splitlines()[-1])["test_accuracy"] < 1
+    assert captured.err.count("\n") == 1
+    assert "below the target 1" in captured.err
+
+
+def test_same_seed_same_bits_for_any_number_of_threads(data, tmp_path):
+    pytest.importorskip("safetensors")
+    states = []
+    for seed, threads in ((3, 1), (3, 2), (3, 3), (4, 1)):
+        out = tmp_path / f"{seed}-{threads}"
+        args = [*quick(data), "--epochs", "1", "--seed", str(seed)]
+        assert main([*args, "--num-threads", str(threads), "--out", str(out)]) == 0
+        states.append({name: value.tobytes() for name, value in load(out).items()})
+    assert states[0] == states[1] == states[2] != states[3]
+
+
+@pytest.mark.parametrize(
+    ("size", "classes", "suffix"),
+    [((1, 1), 1, ""), ((1, 13), 2, ".gz"), ((3, 2), 2, ""), ((3, 6, 7), 5, ".gz"),
+     ((40, 33), 300, "")],
+    ids=str,
+)  # fmt: skip
+def test_any_image_size_and_class_count(tmp_path, size, classes, suffix, capsys):
+    folder = write_data(tmp_path / "data", size, classes, train=24, test=12, suffix=suffix)
+    assert main(["train", "--data", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["epochs"] == 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_default_network_fits_every_size(channels):
+    for height in range(1, 12):
+        for width in (1, 2, 5, 9, 28, 33):
+            model = small_cnn((channels, height, width), 7)
+            x = np.zeros((2, channels, height, width), np.float32)
+            assert model(x).shape == (2, 7)
+
+
+def test_the_default_network_for_mnist():
+    shapes = [p.shape for p in small_cnn((1, 28, 28), 10).parameters()]
+    assert shapes == [
+        (24, 1, 5, 5), (24,), (32, 24, 3, 3), (32,), (256, 800), (256,), (10, 256), (10,)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "COMMAND"),
+        (["sing"], "invalid choice: 'sing'"),
+        (["train", "--epochs", "0"], "--epochs: must be a whole number of at least 1, got '0'"),
+        (["train", "--epochs", "1.5"], "--epochs: must be a whole number"),
+        (["train", "--batch-size", "-3"], "--batch-size: must be a whole number of at least 1"),
+        (["train", "--lr", "0"], "--lr: must be a number above 0, got '0'"),
+        (["train", "--lr", "nan"], "--lr: must be a number above 0"),
+        (["train", "--lr", "inf"], "--lr: must be a number above 0"),
+        (["train", "--seed", "-1"], "--seed: must be a whole number of at least 0"),
+        (["train", "--num-threads", "0"], "--num-threads: must be a whole number of at least 1"),
+        (["train", "--target-acc", "98.5"], "--target-acc: must be a fraction from 0 to 1"),
+        (["train", "--what"], "unrecognized arguments: --what"),
+        (["train", "--data", "absent"], "no folder absent"),
+        (["train", "--out", "absent/model"], "--out absent/model: must name a file in a folder"),
+        (["train", "--out", "."], "--out .: must name a file"),
+        (["evaluate"], "MODEL"),
+        (["evaluate", "absent"], "No such file or directory: 'absent'"),
+        (["predict", "absent"], "IMAGE"),
+        (["predict", "absent", "image.png"], "No such file or directory: 'absent'"),
+    ],
+)
+def test_bad_usage(args, message, capsys):
+    assert message in refused(capsys, *args)
+
+
+def test_bad_input_in_a_process(tmp_path):
+    bad = run("train", "--data", tmp_path)
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert bad.stderr == (
+        f"fastconv train: error: {tmp_path}: there is no train-images-idx3-ubyte, plain or .gz\n"
+    )
+    assert run("train", "--epochs", "none").returncode == 2
+
+
+def test_bad_data_is_refused_before_training(data, tmp_path, capsys):
+    folder = write_data(tmp_path / "data", suffix="")
+    labels = folder / "t10k-labels-idx1-ubyte"
+    labels.write_bytes(labels.read_bytes()[:-1])
+    assert "t10k-labels-idx1-ubyte: truncated" in refused(capsys, *quick(folder))
+
+
+def test_out_is_refused_before_training_without_safetensors(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    message = refused(capsys, *quick(data), "--out", tmp_path / "model")
+    assert "pip install 'fastconv[save]'" in message
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, on the way to infinity
+def test_divergence_is_reported(data, capsys):
+    assert "training diverged, try an --lr below 1e+30" in refused(
+        capsys, *quick(data), "--lr", "1e30"
+    )
+
+
+def test_interruption(data, capsys, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fastconv.cli.fit", interrupt)
+    assert main(quick(data)) == 130
+    assert capsys.readouterr().err == "fastconv train: interrupted\n"
+
+
+# ---------------------------------------------------------------------- evaluate and predict
+
+
+def test_evaluate_repeats_the_accuracy_of_train(data, tmp_path, capsys):
+    pytest.importorskip("safetensors")
+    out = tmp_path / "model"
+    assert main([*quick(data), "--out", str(out), "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert main(["evaluate", str(out), "--data", str(data), "--json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    result = json.loads(lines[-1])
+    assert set(result) == {"test_accuracy", "test_loss", "images"}
+    assert result["test_accuracy"] == trained["test_accuracy"]
+    assert lines[0].startswith(f"test accuracy {trained['test_accuracy']:.4f}, loss ")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_evaluate_needs_fitting_data(model, tmp_path, capsys):
+    other = write_data(tmp_path / "data", size=(5, 6), train=8, test=8)
+    message = refused(capsys, "evaluate", model, "--data", other)
+    assert "4 classes of images of 9 x 8 with 1 channel" in message
+    assert "4 of 5 x 6 with 1 channel" in message
+    more = write_data(tmp_path / "more", classes=5, train=10, test=10)
+    assert "the data have 5 of 9 x 8" in refused(capsys, "evaluate", model, "--data", more)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """One image per class, as the training images are made, without noise."""
+    images = np.full((4, 9, 8), 30, np.uint8)
+    for label in range(4):
+        images[label, :, label] = 210
+    return images
+
+
+def test_predict_npy(model, pictures, tmp_path, capsys):
+    files = {
+        "plane": (pictures[2], 2),
+        "channels": (pictures[1][np.newaxis], 1),
+        "float": (np.float32(pictures[3]) / 255, 3),
+        "stack": (pictures, None),
+        "batch": (pictures[:, np.newaxis], None),
+    }
+    for name, (array, _) in files.items():
+        np.save(tmp_path / name, array)
+    paths = [str(tmp_path / f"{name}.npy") for name in files]
+    assert main(["predict", str(model), *paths]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 + 4 + 4
+    expected = [(paths[i], files[name][1]) for i, name in enumerate(("plane", "channels", "float"))]
+    expected += [(f"{path}[{label}]", label) for path in paths[3:] for label in range(4)]
+    classifier = Classifier.load(model)
+    for line, (name, label) in zip(lines, expected, strict=True):
+        probability = classifier.probabilities(pictures[label][None, None])[0, label]
+        assert line == f"{name}: class {label}, probability {probability:.4f}"
+        assert probability > 0.5
+
+
+def test_predict_png(model, pictures, tmp_path, capsys):
+    image = pytest.importorskip("PIL.Image")
+    grey = image.fromarray(pictures[2])
+    for mode in ("L", "RGB", "P", "RGBA"):
+        path = tmp_path / f"{mode}.png"
+        grey.convert(mode).save(path)
+        assert main(["predict", str(model), str(path)]) == 0
+        assert capsys.readouterr().out.startswith(f"{path}: class 2, probability ")
+
+
+def test_predict_colour(tmp_path, capsys):
+    image = pytest.importorskip("PIL.Image")
+    pytest.importorskip("safetensors")
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 5, 7), np.uint8)
+    classifier = Classifier(small_cnn((3, 5, 7), 2), (3, 5, 7), 2, 0.5, 0.3)
+    classifier.save(tmp_path / "model")
+    np.save(tmp_path / "a.npy", pixels)
+    image.fromarray(pixels.transpose(1, 2, 0)).save(tmp_path / "b.png")
+    names = [str(tmp_path / name) for name in ("a.npy", "b.png")]
+    assert main(["predict", str(tmp_path / "model"), *names]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.split(": ")[1] == second.split(": ")[1]
+
+
+def test_predict_refuses_bad_images(model, pictures, tmp_path, capsys):
+    pytest.importorskip("PIL.Image")
+    from PIL import Image
+
+    good, path = tmp_path / "good.npy", tmp_path / "bad.npy"
+    np.save(good, pictures[0])
+
+    def message(path=path):
+        error = refused(capsys, "predict", model, good, path)
+        assert str(path) in error
+        return error
+
+    np.save(path, np.zeros((8, 9)))
+    assert "8 wide and 9 high, 1 channel(s), got an array of shape (8, 9)" in message()
+    np.save(path, np.full((9, 8), np.nan))
+    assert "NaN" in message()
+    np.save(path, np.zeros((9, 8), complex))
+    assert "real numbers, got complex128" in message()
+    np.save(path, np.array([{}]), allow_pickle=True)
+    assert "not a readable .npy file" in message()
+    path.write_bytes(b"not at all")
+    assert "not a readable .npy file" in message()
+    np.save(path, np.zeros((9, 8)))
+    path.write_bytes(path.read_bytes()[:-8])
+    assert "not a readable .npy file" in message()
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999, 9, 8), }".ljust(117)
+    path.write_bytes(b"\x93NUMPY\x01\x00v\x00" + header + b"\n" + bytes(64))
+    assert "not a readable .npy file" in message()
+    assert "No such file" in message(tmp_path / "absent.npy")
+    assert "No such file" in message(tmp_path / "absent.png")
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n but no more")
+    assert "not a readable image" in message(picture)
+    Image.fromarray(np.zeros((28, 20), np.uint8)).save(picture)
+    assert "8 wide and 9 high, 1 channel(s), got 20 x 28: resize it first" in message(picture)
+
+
+def test_predict_without_pillow(model, pictures, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    np.save(tmp_path / "image.npy", pictures[0])
+    assert main(["predict", str(model), str(tmp_path / "image.npy")]) == 0
+    capsys.readouterr()
+    message = refused(capsys, "predict", model, tmp_path / "image.png")
+    assert "pip install 'fastconv[image]'" in message
+
+
+def test_damaged_model_files(model, tmp_path, capsys):
+    path = tmp_path / "bad"
+    content = model.read_bytes()
+    for damaged in (b"", b"junk", content[:100], content[:-1]):
+        path.write_bytes(damaged)
+        assert "bad is not readable as safetensors" in refused(capsys, "evaluate", path)
+    save({"a": np.zeros(3)}, path)
+    assert "not a model of `fastconv train --out`" in refused(capsys, "evaluate", path)
+    good = json.loads(load_metadata(model)["fastconv.classifier"])
+    for change in (
+        {"image_shape": [1, 9]},
+        {"image_shape": "abc"},
+        {"image_shape": [1, 9, 9.5]},
+        {"num_classes": 5},
+        {"std": 0},
+        {"mean": "low"},
+        {"architecture": {"class": "system", "arguments": {}}},
+        {"architecture": nn.describe(small_cnn((1, 28, 28), 4))},
+        {"architecture": None},
+        {"architecture": {"class": "Linear", "arguments": {"in_features": 2**70}}},
+    ):
+        save(load(model), path, {"fastconv.classifier": json.dumps({**good, **change})})
+        assert "bad: a damaged model file" in refused(capsys, "evaluate", path), change
+    for text in ("[]", "{}", "{", "null", "[" * 100_000):
+        save(load(model), path, {"fastconv.classifier": text})
+        assert "bad: a damaged model file" in refused(capsys, "evaluate", path)
+
+
+# -------------------------------------------------------------------------------------- info
+
+
+def test_info_tells_the_truth(capsys):
+    assert main(["info", "--json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    config = json.loads(lines[-1])
+    assert config == show_config("dicts")
+    assert config["version"] == fastconv.__version__
+    assert config["isa"] == _kernels.isa
+    assert config["available_isas"] == list(_kernels.available_isas)
+    assert config["numpy"] == np.__version__
+    assert config["num_threads"] == fastconv.get_num_threads()
+    assert set(config["extras"]) == set(EXTRAS)
+    text = "\n".join(lines[:-1])
+    for shown in (config["version"], config["isa"], config["num_threads_reason"]):
+        assert shown in text
+    with pytest.raises(ValueError, match="show_config: mode must be"):
+        show_config("json")
+
+
+def test_info_explains_the_number_of_threads(monkeypatch):
+    if not show_config("dicts")["openmp"]:
+        pytest.skip("a serial build")
+    done = run("info", "--json", OMP_NUM_THREADS="1")
+    assert (done.returncode, done.stderr) == (0, "")
+    limited = json.loads(done.stdout.splitlines()[-1])
+    assert (limited["num_threads"], limited["num_threads_reason"]) == (1, "OMP_NUM_THREADS=1")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert "affinity" in show_config("dicts")["num_threads_reason"]
+    with fastconv.num_threads(1):
+        assert "set_num_threads" in show_config("dicts")["num_threads_reason"]
+
+
+def test_info_shows_the_cap_of_the_instruction_set():
+    done = run("info", FASTCONV_ISA="baseline")
+    assert "baseline (of baseline" in done.stdout
+    assert "capped by FASTCONV_ISA" in done.stdout
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["predict"], ["info"]], ids=str)
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--help"])
+    assert ended.value.code == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith(" ".join(["usage: fastconv", *command]))
+    assert captured.err == ""
+
+
+def test_version():
+    done = run("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"fastconv {fastconv.__version__}\n"
+
+
+def test_the_installed_command():
+    script = Path(sys.executable).with_name("fastconv")
+    if not script.exists():
+        pytest.skip("not installed")
+    assert programs.run(script, "--version").stdout == f"fastconv {fastconv.__version__}\n"
+
+
+def test_import_is_silent():
+    done = programs.run("-P", "-c", "import fastconv.cli")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

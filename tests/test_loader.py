@@ -1,0 +1,113 @@
+"""DataLoader: every sample once, in an order that seed and epoch alone decide."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastconv._random import manual_seed
+from fastconv.data import DataLoader
+
+sizes = st.integers(0, 20)
+
+
+@given(n=sizes, batch_size=st.integers(1, 25), shuffle=st.booleans(), drop_last=st.booleans())
+def test_an_epoch_holds_every_sample_once(n, batch_size, shuffle, drop_last):
+    x = np.arange(3 * n, dtype=np.float32).reshape(n, 3)
+    loader = DataLoader(x, x[:, 0] + 0.5, batch_size, shuffle, drop_last)
+    batches = list(loader)
+    assert len(batches) == len(loader)
+    assert all(len(bx) == len(by) == batch_size for bx, by in batches[:-1])
+    seen = [row.tolist() for bx, _ in batches for row in bx]
+    labels = [value for _, by in batches for value in by.tolist()]
+    assert labels == [row[0] + 0.5 for row in seen]
+    kept = n - n % batch_size if drop_last else n
+    assert len(seen) == kept
+    if not shuffle:
+        assert seen == x[:kept].tolist()
+    elif kept == n:
+        assert sorted(seen) == x.tolist()
+
+
+def orders(loader, epochs):
+    return [np.concatenate([y for _, y in loader]).tolist() for _ in range(epochs)]
+
+
+def test_order_is_reproducible_and_changes_with_epoch_and_seed():
+    x = np.arange(100)
+    first = orders(DataLoader(x, x, 7, shuffle=True, seed=3), 3)
+    assert first == orders(DataLoader(x, x, 7, shuffle=True, seed=3), 3)
+    # The order does not depend on the batch size.
+    assert first == orders(DataLoader(x, x, 11, shuffle=True, seed=3), 3)
+    other = orders(DataLoader(x, x, 7, shuffle=True, seed=4), 3)
+    assert len({tuple(order) for order in first + other}) == 6
+
+
+def test_manual_seed_decides_the_order_without_a_seed():
+    x = np.arange(100)
+
+    def order(seed):
+        manual_seed(seed)
+        return orders(DataLoader(x, x, 10, shuffle=True), 1)
+
+    assert order(1) == order(1)
+    assert order(1) != order(2)
+
+
+def test_an_abandoned_epoch_counts():
+    x = np.arange(30)
+    whole = DataLoader(x, x, 10, shuffle=True, seed=2)
+    second = orders(whole, 2)[1]
+    loader = DataLoader(x, x, 10, shuffle=True, seed=2)
+    next(iter(loader))
+    assert orders(loader, 1) == [second]
+
+
+def test_state_resumes_at_the_next_epoch():
+    x = np.arange(30)
+    loader = DataLoader(x, x, 4, shuffle=True, seed=5)
+    orders(loader, 2)
+    resumed = DataLoader(x, x, 4, shuffle=True)
+    resumed.load_state_dict(loader.state_dict())
+    assert orders(resumed, 2) == orders(loader, 2)
+
+
+def test_no_needless_copy_and_memory_order_kept():
+    x = np.zeros((10, 4, 5, 3)).transpose(0, 3, 1, 2)
+    y = np.arange(10)
+    for bx, by in DataLoader(x, y, 4):
+        assert np.shares_memory(bx, x)
+        assert np.shares_memory(by, y)
+    for bx, _ in DataLoader(x, y, 4, shuffle=True):
+        assert bx.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def test_transform_gets_batches_and_its_own_random_numbers():
+    x = np.arange(12.0)
+
+    def noisy(inputs, rng):
+        return inputs + rng.random(len(inputs))
+
+    def epoch(loader, number):
+        loader.epoch = number
+        return [bx.tolist() for bx, _ in loader]
+
+    first, second = (DataLoader(x, x, 4, transform=noisy, seed=1) for _ in range(2))
+    assert epoch(first, 0) == epoch(second, 0)
+    noise = [np.array(batch) % 1 for e in range(3) for batch in epoch(first, e)]
+    assert len({tuple(each.round(9)) for each in noise}) == 9
+    assert x.tolist() == list(range(12))
+
+
+def test_arguments_are_checked():
+    x = np.zeros((5, 2))
+    with pytest.raises(ValueError, match=r"same number of samples, got shapes \(5, 2\) and \(4,\)"):
+        DataLoader(x, np.zeros(4))
+    with pytest.raises(ValueError, match=r"same number of samples"):
+        DataLoader(1.0, 2.0)
+    with pytest.raises(ValueError, match=r"DataLoader: batch_size must be at least 1, got 0"):
+        DataLoader(x, x, 0)
+    with pytest.raises(TypeError, match=r"DataLoader: batch_size must be an integer, got 2.5"):
+        DataLoader(x, x, 2.5)
+    with pytest.raises(ValueError, match=r"DataLoader: seed must be at least 0, got -1"):
+        DataLoader(x, x, seed=-1)

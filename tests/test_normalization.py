@@ -1,0 +1,289 @@
+"""Batch and group normalization against loops, and dropout against its definition."""
+
+import math
+
+import numpy as np
+import pytest
+import reference_pointwise as reference
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import LAYOUTS, examples, lay_out
+
+import fastconv.functional as F
+
+
+@st.composite
+def problems(draw, channels=(1, 2, 3, 6)):
+    """(input, weight or None, bias or None, eps), all read-only."""
+    ndim = draw(st.integers(0, 3))
+    space = draw(st.lists(st.integers(1, 4), min_size=ndim, max_size=ndim))
+    c = draw(st.sampled_from(channels))
+    dtype = draw(st.sampled_from("fd"))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    x = rng.standard_normal((draw(st.sampled_from((2, 3, 5, 0))), c, *space)) * 3 + 1
+    x = lay_out(x.astype(dtype), draw(st.sampled_from(LAYOUTS)))
+    x.flags.writeable = False
+    weight, bias = (rng.standard_normal(c).astype(dtype) for _ in range(2))
+    weight, bias = (each if draw(st.booleans()) else None for each in (weight, bias))
+    return x, weight, bias, draw(st.sampled_from((1e-5, 0.5)))
+
+
+def filled(weight, bias, channels):
+    """Weight and bias, or the ones and zeros that None stands for."""
+    return (
+        np.ones(channels) if weight is None else weight,
+        np.zeros(channels) if bias is None else bias,
+    )
+
+
+def assert_close(got, want, dtype, digits=100):
+    assert got.dtype == np.dtype(dtype).newbyteorder("=")
+    assert got.shape == want.shape
+    tolerance = digits * np.finfo(dtype).eps
+    np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
+
+
+def channel_moments(x):
+    return map(np.array, zip(*[reference.moments(x[:, c]) for c in range(x.shape[1])], strict=True))
+
+
+@examples(80)
+@given(problems(), st.sampled_from((0.1, 0.7)))
+def test_batch_norm_training(problem, momentum):
+    x, weight, bias, eps = problem
+    dtype = x.dtype.newbyteorder("=")
+    channels = x.shape[1]
+    running = np.full(channels, 2, dtype), np.full(channels, 3, dtype)
+    y, (mean, inverse) = F.batch_norm(x, *running, weight, bias, True, momentum, eps)
+    if x.size == 0:
+        assert y.shape == x.shape
+        np.testing.assert_array_equal(running, [[2] * channels, [3] * channels])
+        return
+    expected_mean, variance = channel_moments(x)
+    assert_close(mean, expected_mean, x.dtype)
+    assert_close(inverse, 1 / np.sqrt(variance + eps), x.dtype, 1000)
+    want = reference.batch_norm(x, expected_mean, variance, *filled(weight, bias, channels), eps)
+    assert_close(y, want, x.dtype, 1000)
+    count = x.size // channels
+    assert_close(running[0], 2 * (1 - momentum) + momentum * expected_mean, x.dtype)
+    unbiased = variance * count / (count - 1)
+    assert_close(running[1], 3 * (1 - momentum) + momentum * unbiased, x.dtype)
+
+
+@examples(50)
+@given(problems())
+def test_batch_norm_by_running_statistics(problem):
+    x, weight, bias, eps = problem
+    channels = x.shape[1]
+    dtype = x.dtype.newbyteorder("=")
+    running = np.arange(channels, dtype=dtype), np.arange(1, channels + 1, dtype=dtype)
+    for each in running:
+        each.flags.writeable = False
+    y, (mean, inverse) = F.batch_norm(x, *running, weight, bias, eps=eps)
+    want = reference.batch_norm(x, *running, *filled(weight, bias, channels), eps)
+    assert_close(y, want, x.dtype)
+    np.testing.assert_array_equal(mean, running[0])
+    assert_close(inverse, 1 / np.sqrt(running[1] + eps), x.dtype)
+
+
+@examples(60)
+@given(problems(), st.sampled_from((1, 2, 3, 6)))
+def test_group_norm(problem, groups):
+    x, weight, bias, eps = problem
+    channels = x.shape[1]
+    if channels % groups:
+        with pytest.raises(ValueError, match=f"the {channels} input channels, got {groups}"):
+            F.group_norm(x, groups)
+        return
+    y, (mean, inverse) = F.group_norm(x, groups, weight, bias, eps)
+    assert mean.shape == inverse.shape == (x.shape[0], groups)
+    want = reference.group_norm(x, groups, *filled(weight, bias, channels), eps)
+    assert_close(y, want, x.dtype, 1000)
+
+
+SHAPES = [(3, 4), (2, 4, 3), (2, 4, 2, 3), (2, 4, 2, 1, 3)]
+
+
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_batch_norm_backward(shape, training, affine):
+    rng = np.random.default_rng(0)
+    x, grad = rng.standard_normal(shape), rng.standard_normal(shape)
+    weight, bias = (rng.standard_normal(4), rng.standard_normal(4)) if affine else (None, None)
+    running = rng.standard_normal(4), rng.random(4) + 1
+
+    def norm(x, weight=weight, bias=bias):
+        mean, variance = channel_moments(x) if training else running
+        return reference.batch_norm(x, mean, variance, *filled(weight, bias, 4), 0.1)
+
+    copies = running[0].copy(), running[1].copy()
+    _, saved = F.batch_norm(x, *copies, weight, bias, training, eps=0.1)
+    gx, gw, gb = F.batch_norm_backward(grad, x, weight, saved, training)
+    np.testing.assert_allclose(gx, reference.gradient(norm, x, grad), atol=1e-7)
+    weight, bias = filled(weight, bias, 4)
+    want = reference.gradient(lambda w: norm(x, w, bias), weight, grad)
+    np.testing.assert_allclose(gw, want, atol=1e-7)
+    want = reference.gradient(lambda b: norm(x, weight, b), bias, grad)
+    np.testing.assert_allclose(gb, want, atol=1e-7)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("shape", SHAPES[1:])
+def test_group_norm_backward(shape, groups, affine):
+    rng = np.random.default_rng(0)
+    x, grad = rng.standard_normal(shape), rng.standard_normal(shape)
+    weight, bias = (rng.standard_normal(4), rng.standard_normal(4)) if affine else (None, None)
+
+    def norm(x, weight=weight, bias=bias):
+        return reference.group_norm(x, groups, *filled(weight, bias, 4), 0.1)
+
+    _, saved = F.group_norm(x, groups, weight, bias, 0.1)
+    gx, gw, gb = F.group_norm_backward(grad, x, groups, weight, saved)
+    np.testing.assert_allclose(gx, reference.gradient(norm, x, grad), atol=1e-7)
+    weight, bias = filled(weight, bias, 4)
+    want = reference.gradient(lambda w: norm(x, w, bias), weight, grad)
+    np.testing.assert_allclose(gw, want, atol=1e-7)
+    want = reference.gradient(lambda b: norm(x, weight, b), bias, grad)
+    np.testing.assert_allclose(gb, want, atol=1e-7)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_memory_order_and_dtype_are_kept(layout):
+    rng = np.random.default_rng(0)
+    x = lay_out(rng.standard_normal((3, 4, 5, 6)).astype("f"), layout)
+    weight = np.ones(4, np.float32)
+    outputs = []
+    y, saved = F.batch_norm(x, None, None, weight, weight, True)
+    outputs += [y, F.batch_norm_backward(x, x, weight, saved, True)[0]]
+    outputs += [F.batch_norm_backward(x, x, weight, saved, False)[0]]
+    y, saved = F.group_norm(x, 2, weight, weight)
+    outputs += [y, F.group_norm_backward(x, x, 2, weight, saved)[0]]
+    outputs += F.dropout(x, 0.5, rng)
+    for y in outputs:
+        assert y.dtype == np.float32
+        if layout in ("C", "channels_last"):
+            assert y.strides == x.strides
+
+
+def test_a_large_mean_does_not_drown_the_variance():
+    x = np.random.default_rng(0).standard_normal((64, 1, 8, 8))
+    far = (x + 1000).astype(np.float32)
+    y, _ = F.batch_norm(far, None, None, training=True)
+    want = (far - far.mean(dtype=float)) / far.std(dtype=float)
+    np.testing.assert_allclose(y, want, atol=1e-3)
+
+
+def test_batch_norm_without_running_statistics():
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    y, _ = F.batch_norm(x, None, None, training=True)
+    np.testing.assert_allclose(y.mean(0), 0, atol=1e-12)
+
+
+def test_pytorch_agrees():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    x, grad = rng.standard_normal((2, 4, 6, 5, 3))
+    weight, bias = rng.standard_normal((2, 6))
+    ours, theirs = [np.zeros(6), np.ones(6)], [torch.zeros(6).double(), torch.ones(6).double()]
+    for training in (True, False):
+        tensors = [torch.tensor(each, requires_grad=True) for each in (x, weight, bias)]
+        want = torch.nn.functional.batch_norm(tensors[0], *theirs, *tensors[1:], training, 0.3)
+        want.backward(torch.tensor(grad))
+        y, saved = F.batch_norm(x, *ours, weight, bias, training, 0.3)
+        np.testing.assert_allclose(y, want.detach(), atol=1e-12)
+        got = F.batch_norm_backward(grad, x, weight, saved, training)
+        for each, tensor in zip(got, tensors, strict=True):
+            np.testing.assert_allclose(each, tensor.grad, atol=1e-12)
+        for each, tensor in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(each, tensor, atol=1e-12)
+    tensors = [torch.tensor(each, requires_grad=True) for each in (x, weight, bias)]
+    want = torch.nn.functional.group_norm(tensors[0], 3, *tensors[1:])
+    want.backward(torch.tensor(grad))
+    y, saved = F.group_norm(x, 3, weight, bias)
+    np.testing.assert_allclose(y, want.detach(), atol=1e-12)
+    got = F.group_norm_backward(grad, x, 3, weight, saved)
+    for each, tensor in zip(got, tensors, strict=True):
+        np.testing.assert_allclose(each, tensor.grad, atol=1e-12)
+
+
+@examples(30)
+@given(
+    st.sampled_from((0, 0.25, 0.5, 1)),
+    st.sampled_from("fd"),
+    st.sampled_from(LAYOUTS),
+    st.integers(0, 99),
+)
+def test_dropout(p, dtype, layout, seed):
+    x = lay_out((np.arange(4000) + 1.0).reshape(10, 20, 20).astype(dtype), layout)
+    x.flags.writeable = False
+    y, mask = F.dropout(x, p, np.random.default_rng(seed))
+    assert y.dtype == mask.dtype == dtype
+    kept = 0 if p == 1 else 1 / (1 - p)
+    assert set(np.unique(mask)) <= {0, np.dtype(dtype).type(kept)}
+    np.testing.assert_array_equal(y, x * mask)
+    np.testing.assert_array_equal(F.dropout_backward(x, mask), y)
+    # Of n trials, within 6 standard deviations.
+    assert abs(np.count_nonzero(mask) - 4000 * (1 - p)) <= 6 * math.sqrt(4000 * p * (1 - p))
+    again, _ = F.dropout(np.array(x, dtype), p, np.random.default_rng(seed))
+    np.testing.assert_array_equal(again, y)
+
+
+X = np.zeros((2, 6, 4), np.float32)
+C = np.zeros(6, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: F.batch_norm(C, C, C), ValueError, r"batch_norm: input must be \(N, C, \*space\)"),
+        (lambda: F.batch_norm(X, None, C), ValueError, "running_mean is needed unless training"),
+        (lambda: F.batch_norm(X, C, C[:5]), ValueError, r"running_var must have shape \(6,\), one"),
+        (lambda: F.batch_norm(X, C, C, C[:1]), ValueError, r"weight must have shape \(6,\)"),
+        (lambda: F.batch_norm(X, C, C, C, C[:1]), ValueError, r"bias must have shape \(6,\)"),
+        (lambda: F.batch_norm(X, C, C, C.astype(float)), TypeError, "weight must be float32, as"),
+        (lambda: F.batch_norm(X.astype(int), C, C), TypeError, "must be float32 or float64"),
+        (
+            lambda: F.batch_norm(X[:1, :, 0], None, None, training=True),
+            ValueError,
+            r"needs more than one value per channel, got shape \(1, 6\)",
+        ),
+        (
+            lambda: F.batch_norm(X, list(C), C, training=True),
+            ValueError,
+            "running_mean must be a writeable NumPy array when training",
+        ),
+        (
+            lambda: F.batch_norm(X, np.broadcast_to(C[:1], 6), C, training=True),
+            ValueError,
+            "running_mean must be a writeable NumPy array when training",
+        ),
+        (
+            lambda: F.batch_norm_backward(X[:1], X, None, (C, C), True),
+            ValueError,
+            r"grad_output must have the input's shape \(2, 6, 4\), got \(1, 6, 4\)",
+        ),
+        (
+            lambda: F.batch_norm_backward(X, X, None, (C, C[:1]), True),
+            ValueError,
+            r"saved must be two arrays of shape \(6,\)",
+        ),
+        (lambda: F.group_norm(X, 4), ValueError, "must divide the 6 input channels, got 4"),
+        (lambda: F.group_norm(X, 0), ValueError, "num_groups must be at least 1, got 0"),
+        (
+            lambda: F.dropout(X, 1.5, np.random.default_rng()),
+            ValueError,
+            "between 0 and 1, got 1.5",
+        ),
+        (lambda: F.dropout(X, 0.5, np.random), TypeError, "rng must be a numpy.random.Generator"),
+        (
+            lambda: F.dropout_backward(X, X[:1]),
+            ValueError,
+            r"must have the mask's shape \(1, 6, 4\)",
+        ),
+    ],
+)
+def test_errors(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
