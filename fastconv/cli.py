@@ -13,14 +13,13 @@ import time
 from pathlib import Path
 
 import fastconv
-from fastconv import _kernels, _threads, nn
+from fastconv import _kernels, _threads, nn, recipes
 from fastconv._random import manual_seed
 from fastconv.callbacks import TerminateOnNaN
 from fastconv.classifier import Classifier
 from fastconv.config import show_config
 from fastconv.data import DataLoader, load_folder, mnist, statistics
 from fastconv.images import read_images
-from fastconv.recipes import Recipe, one_cycle_adam, small_cnn
 from fastconv.train import evaluate, fit
 
 DONE, MISSED, BAD = 0, 1, 2
@@ -50,33 +49,16 @@ def train(args):
     data = _data(args.data)
     with _threads.num_threads(args.num_threads):
         manual_seed(args.seed)
-        classifier = Classifier(
-            small_cnn(data.image_shape, data.num_classes),
-            data.image_shape,
-            data.num_classes,
-            *statistics(data.x_train),
-        )
+        shape, classes = data.image_shape, data.num_classes
+        model = recipes.small_cnn(shape, classes)
+        classifier = Classifier(model, shape, classes, *statistics(data.x_train))
         batches = DataLoader(
-            data.x_train,
-            data.y_train,
-            args.batch_size,
-            shuffle=True,
-            seed=args.seed,
+            data.x_train, data.y_train, args.batch_size, shuffle=True, seed=args.seed,
             transform=classifier.prepare,
-        )
-        optimizer, lr_scheduler = one_cycle_adam(
-            classifier.model, args.lr, total_steps=args.epochs * len(batches)
-        )
+        )  # fmt: skip
+        recipe = recipes.one_cycle(model, args.lr, total_steps=args.epochs * len(batches))
         start = time.perf_counter()
-        run = fit(
-            classifier.model,
-            batches,
-            loss=nn.CrossEntropyLoss(),
-            optimizer=optimizer,
-            epochs=args.epochs,
-            lr_scheduler=lr_scheduler,
-            callbacks=[TerminateOnNaN()],
-        )
+        run = fit(model, batches, epochs=args.epochs, callbacks=[TerminateOnNaN()], **recipe)
         seconds = time.perf_counter() - start
         if not math.isfinite(run.logs["loss"]):
             raise ValueError(
@@ -150,7 +132,7 @@ def _data(folder):
 
 def _test_scores(classifier, data):
     batches = DataLoader(
-        data.x_test, data.y_test, Recipe.batch_size, seed=0, transform=classifier.prepare
+        data.x_test, data.y_test, recipes.BATCH_SIZE, seed=0, transform=classifier.prepare
     )
     scores = evaluate(classifier.model, batches, loss=nn.CrossEntropyLoss())
     return {f"test_{name}": value for name, value in scores.items()}
@@ -258,19 +240,19 @@ def _parser():
     )
     with_data(sub)
     sub.add_argument(
-        "--epochs", type=_count, default=Recipe.epochs, metavar="N",
+        "--epochs", type=_count, default=recipes.EPOCHS, metavar="N",
         help="passes over the training images (default: %(default)s)",
     )  # fmt: skip
     sub.add_argument(
-        "--batch-size", type=_count, default=Recipe.batch_size, metavar="N",
+        "--batch-size", type=_count, default=recipes.BATCH_SIZE, metavar="N",
         help="images per step (default: %(default)s)",
     )  # fmt: skip
     sub.add_argument(
-        "--lr", type=_rate, default=Recipe.lr, metavar="X",
+        "--lr", type=_rate, default=recipes.LR, metavar="X",
         help="the largest learning rate of the cycle (default: %(default)s)",
     )  # fmt: skip
     sub.add_argument(
-        "--seed", type=_seed, default=Recipe.seed, metavar="N",
+        "--seed", type=_seed, default=recipes.SEED, metavar="N",
         help="decides initial weights and order of the images (default: %(default)s)",
     )  # fmt: skip
     with_threads(sub)

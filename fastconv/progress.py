@@ -3,6 +3,7 @@
 The bar goes to stderr and vanishes; the lines stay, on stdout.
 """
 
+import math
 import shutil
 import sys
 import time
@@ -35,9 +36,7 @@ class Progress:
         """`epoch` counts from 1; `batches` is None when nobody knows."""
         self._title = f"epoch {epoch}/{self.epochs}"
         if self.verbose == 1:
-            self._bar = _bar_class()(
-                total=batches, desc=self._title, unit="batch", leave=False, mininterval=REFRESH
-            )
+            self._bar = _bar(batches, self._title)
 
     def end_batch(self, logs):
         if self._bar is not None:
@@ -64,12 +63,14 @@ def describe(logs):
     )
 
 
-def _bar_class():
+def _bar(total, title):
     try:
         from tqdm.auto import tqdm
     except ImportError:
-        return TextBar
-    return tqdm
+        return TextBar(total, title)
+    # Without the rate: it leaves the bar no room on a terminal of 80 columns.
+    layout = "{desc} |{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
+    return tqdm(total=total, desc=title, leave=False, mininterval=REFRESH, bar_format=layout)
 
 
 class TextBar:
@@ -77,10 +78,10 @@ class TextBar:
 
     WIDTH = 24
 
-    def __init__(self, total, desc, unit, leave, mininterval):
-        self.total, self.desc, self.unit, self.interval = total, desc, unit, mininterval
+    def __init__(self, total, title):
+        self.total, self.title = total, title
         self.count, self.postfix = 0, ""
-        self._shown = -1e9
+        self._shown = -math.inf
 
     def set_postfix_str(self, text, refresh):
         self.postfix = text
@@ -88,7 +89,7 @@ class TextBar:
     def update(self, count):
         self.count += count
         now = time.monotonic()
-        if now - self._shown >= self.interval:
+        if now - self._shown >= REFRESH:
             self._shown = now
             self._write(str(self))
 
@@ -97,10 +98,10 @@ class TextBar:
 
     def __str__(self):
         if self.total is None:
-            return f"{self.desc}  {self.count} {self.unit}  {self.postfix}"
+            return f"{self.title}  {self.count} batches  {self.postfix}"
         done = self.WIDTH * self.count // max(self.total, 1)
         bar = "#" * done + "." * (self.WIDTH - done)
-        return f"{self.desc} [{bar}] {self.count}/{self.total} {self.unit}  {self.postfix}"
+        return f"{self.title} |{bar}| {self.count}/{self.total}  {self.postfix}"
 
     def _write(self, text):
         width = shutil.get_terminal_size().columns - 1

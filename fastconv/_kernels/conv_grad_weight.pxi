@@ -3,7 +3,8 @@
 #     grad[k, c, tap] = sum over n, m of  grad_output[n, k, m] * in[n, c, stride m + tap]
 #
 # Lanes of the tile are output channels, its rows input channels or, where these are few, taps that
-# lie at equal distances in the strip.  The sum is cut into parts by the problem alone, each part
+# lie at equal distances in the strip.  Where output channels are too few to fill lanes, inner
+# products along the columns take the tile's place (conv_dot.pxi).  The sum is cut into parts by the problem alone, each part
 # into its own buffer, and the parts are added in order.
 
 cdef enum:
@@ -14,6 +15,7 @@ cdef enum:
 cdef struct grad_weight_t:
     conv_t p
     window_t window
+    bint dots               # inner products; else the tile
     bint over_taps          # rows of the tile are taps; else input channels
     bint in_place           # grad_output's channels can be read as vectors where they are
     idx_t nv, width         # lanes of a block of output channels, in vectors and in elements
@@ -25,13 +27,14 @@ cdef struct grad_weight_t:
     idx_t n_runs            # of taps at equal distances
     idx_t* tap_input        # [n_taps] offset in the strip
     idx_t* tap_weight       # [n_taps] offset in a filter
+    idx_t* tap_at           # [n_taps] the tap at each cell of a filter
     idx_t* run              # [n_runs + 1] first tap
     idx_t* tables
 
 
 cdef inline idx_t block_width(const grad_weight_t* self, idx_t block) noexcept nogil:
     cdef idx_t rest = self.p.out_channels - block * self.width
-    return min(self.width, round_up(rest, LANES))
+    return self.width if self.dots else min(self.width, round_up(rest, LANES))
 
 
 cdef int weight_tables(grad_weight_t* self) noexcept nogil:
@@ -39,12 +42,13 @@ cdef int weight_tables(grad_weight_t* self) noexcept nogil:
     cdef const axis_t* axis = &self.window.axis[0]
     cdef conv_t* p = &self.p
     cdef idx_t i0, i1, i2, t0, t1, t2, t = 0
-    self.tables = <idx_t*> malloc((3 * self.n_taps + 1) * sizeof(idx_t))
+    self.tables = <idx_t*> malloc((4 * self.n_taps + 1) * sizeof(idx_t))
     if self.tables == NULL:
         return NO_MEMORY
     self.tap_input = self.tables
     self.tap_weight = self.tap_input + self.n_taps
-    self.run = self.tap_weight + self.n_taps
+    self.tap_at = self.tap_weight + self.n_taps
+    self.run = self.tap_at + self.n_taps
     for i0 in range(axis[0].n_taps):
         for i1 in range(axis[1].n_taps):
             for i2 in range(axis[2].n_taps):
@@ -55,6 +59,7 @@ cdef int weight_tables(grad_weight_t* self) noexcept nogil:
                 self.tap_weight[t] = (axis[0].tap[t0] * p.w_step[0]
                                       + axis[1].tap[t1] * p.w_step[1]
                                       + axis[2].tap[t2] * p.w_step[2])
+                self.tap_at[self.tap_weight[t]] = t
                 t += 1
     self.n_runs = 0
     for t in range(self.n_taps):
@@ -70,19 +75,37 @@ cdef inline idx_t tap_distance(const grad_weight_t* self, idx_t t) noexcept nogi
     return self.tap_input[t + 1] - self.tap_input[t]
 
 
+cdef void choose_dots(grad_weight_t* self) noexcept nogil:
+    """Inner products or the tile, by issue slots for one row of output."""
+    cdef conv_t* p = &self.p
+    cdef idx_t columns = p.out_size[2], lines = self.n_taps // p.kernel[2]
+    cdef idx_t vectors = ceil_div(p.out_channels, LANES)
+    cdef idx_t by_channel = self.n_taps * tiles_cost(
+        p.in_channels, vectors, best_width(p.in_channels, vectors))
+    cdef idx_t by_tap = p.in_channels * lines * tiles_cost(
+        p.kernel[2], vectors, best_width(p.kernel[2], vectors))
+    cdef idx_t turning = 0 if p.out_channel == 1 else p.out_channels // 2
+    self.dots = (ceil_div(columns, LANES) * p.in_channels * dot_cost(p.out_channels, self.n_taps)
+                 < columns * (min(by_channel, by_tap) + turning))
+
+
 cdef void choose_rows(grad_weight_t* self) noexcept nogil:
     """Tile rows over channels or over taps, and the width, by issue slots."""
     cdef conv_t* p = &self.p
-    cdef idx_t vectors = ceil_div(p.out_channels, LANES), i, length, taps_cost = 0, nv
+    cdef idx_t vectors = ceil_div(p.out_channels, LANES), i, length, by_tap = 0, nv
     cdef idx_t longest = 1
+    if self.dots:
+        self.width = p.out_channels
+        self.n_blocks = 1
+        return
     for i in range(self.n_runs):
         longest = max(longest, self.run[i + 1] - self.run[i])
     self.nv = best_width(p.in_channels, vectors)
     nv = best_width(longest, vectors)
     for i in range(self.n_runs):
         length = self.run[i + 1] - self.run[i]
-        taps_cost += p.in_channels * tiles_cost(length, vectors, nv)
-    self.over_taps = taps_cost < self.n_taps * tiles_cost(p.in_channels, vectors, self.nv)
+        by_tap += p.in_channels * tiles_cost(length, vectors, nv)
+    self.over_taps = by_tap < self.n_taps * tiles_cost(p.in_channels, vectors, self.nv)
     if self.over_taps:
         self.nv = nv
     self.width = self.nv * LANES
@@ -96,7 +119,7 @@ cdef void choose_units(grad_weight_t* self) noexcept nogil:
     cdef window_t* window = &self.window
     cdef idx_t block[AXES]
     cdef int axis
-    cdef bint pixels = p.in_channel == 1 and p.in_channels > 1
+    cdef bint pixels = p.in_channel == 1 and p.in_channels > 1 and not self.dots
     for axis in range(AXES):
         block[axis] = window.axis[axis].grid
     while True:
@@ -117,7 +140,8 @@ cdef void choose_units(grad_weight_t* self) noexcept nogil:
             block[2] = ceil_div(block[2], 2)
         else:
             break
-    if reads_in_place(window, p):
+    # Inner products load whole vectors, past the end of a row too: only a strip allows that.
+    if not self.dots and reads_in_place(window, p):
         window_direct(window, p)
 
 
@@ -187,9 +211,48 @@ cdef void add_unit(const grad_weight_t* self, const stream_t* s, const real* cel
                          ADD, NULL, part + (t * p.in_channels + c) * width)
 
 
-cdef idx_t positions_of_block(const grad_weight_t* self) noexcept nogil:
+cdef void pack_rows(const grad_weight_t* self, const real* g, idx_t e0, idx_t e1, idx_t e2,
+                    real* packed) noexcept nogil:
+    """[channel][row][columns in whole vectors] from a block of grad_output."""
+    cdef const conv_t* p = &self.p
+    cdef idx_t k, i0, i1, j, row = round_up(e2, LANES)
+    cdef const real* source
+    for k in range(p.out_channels):
+        for i0 in range(e0):
+            for i1 in range(e1):
+                source = g + k * p.out_channel + i0 * p.out_step[0] + i1 * p.out_step[1]
+                if p.out_step[2] == 1:
+                    copy(packed, source, e2)
+                else:
+                    for j in range(e2):
+                        packed[j] = source[j * p.out_step[2]]
+                clear(packed + e2, row - e2)
+                packed = packed + row
+
+
+cdef void dot_unit(const grad_weight_t* self, const stream_t* s, const real* cells,
+                   const real* packed, real* part) noexcept nogil:
+    """Adds one unit to a part [tap][in channel][out channel] by inner products."""
+    cdef const conv_t* p = &self.p
+    cdef idx_t c
+    cdef dot_t dots
+    dots.rows = s.n_outer
+    dots.columns = s.n_inner
+    dots.x_off = s.a_off
+    dots.tap_off = self.tap_input
+    dots.g_row = round_up(s.n_inner, LANES)
+    dots.g_channel = s.n_outer * dots.g_row
+    dots.sum_tap = p.in_channels * self.width
+    for c in range(p.in_channels):
+        add_dots(&dots, p.out_channels, self.n_taps, cells + c * self.window.channel_step,
+                 packed, part + c * self.width)
+
+
+cdef idx_t packed_elements(const grad_weight_t* self) noexcept nogil:
+    """Of one unit of grad_output."""
     cdef const axis_t* axis = &self.window.axis[0]
-    return axis[0].block * axis[1].block * axis[2].block
+    cdef idx_t columns = round_up(axis[2].block, LANES) if self.dots else axis[2].block
+    return round_up(axis[0].block * axis[1].block * columns * self.width, ALIGN)
 
 
 cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, const real* g,
@@ -206,7 +269,7 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
     cdef real* sums = parts + ((group * self.n_blocks + block) * self.n_parts + part) * elements
     cdef real* strip = scratch
     cdef real* packed = strip + window.elements
-    cdef idx_t* a_off = <idx_t*> (packed + round_up(positions_of_block(self) * self.width, ALIGN))
+    cdef idx_t* a_off = <idx_t*> (packed + packed_elements(self))
     cdef idx_t* b_off = a_off + axis[0].block * axis[1].block
     cdef const real* origin
     cdef const real* source
@@ -242,14 +305,16 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
                 a_off[i0 * e1 + i1] = i0 * window.plane_step + i1 * window.row_step
                 b_off[i0 * e1 + i1] = (i0 * p.out_step[0] + i1 * p.out_step[1]
                                        if self.in_place else (i0 * e1 + i1) * e2 * width)
-        if self.in_place:
-            lanes = lanes + first
-        else:
-            pack_grad_output(self, lanes, first, width, e0, e1, e2, packed)
-            lanes = packed
         s.n_outer = e0 * e1
         s.n_inner = e2
-        add_unit(self, &s, origin, lanes, width, sums)
+        if self.dots:
+            pack_rows(self, lanes, e0, e1, e2, packed)
+            dot_unit(self, &s, origin, packed, sums)
+        elif self.in_place:
+            add_unit(self, &s, origin, lanes + first, width, sums)
+        else:
+            pack_grad_output(self, lanes, first, width, e0, e1, e2, packed)
+            add_unit(self, &s, origin, packed, width, sums)
 
 
 cdef inline idx_t channels_together(const grad_weight_t* self) noexcept nogil:
@@ -267,7 +332,9 @@ cdef void add_parts(const grad_weight_t* self, idx_t task, real* parts,
     cdef idx_t group = task // n_steps // self.n_blocks
     cdef idx_t elements = self.n_taps * p.in_channels * self.width
     cdef idx_t width = block_width(self, block), first = block * self.width
-    cdef idx_t part, t, c, lane, j, at
+    cdef idx_t part, t, c, u, i, j, v, lane, at, cells, used
+    cdef real square[16 * 16]
+    cdef const real* row[16]
     cdef real* sums = parts + (group * self.n_blocks + block) * self.n_parts * elements
     cdef real* filter
     for part in range(1, self.n_parts):
@@ -275,11 +342,29 @@ cdef void add_parts(const grad_weight_t* self, idx_t task, real* parts,
             at = (t * p.in_channels + c0) * width
             for j in range(at, at + (c1 - c0) * width):
                 sums[j] += sums[part * elements + j]
-    for t in range(self.n_taps):
-        for lane in range(min(width, p.out_channels - first)):
-            filter = (grad + group * p.w_group + (first + lane) * p.w_out + self.tap_weight[t])
-            for c in range(c0, c1):
-                filter[c * p.w_in] = sums[(t * p.in_channels + c) * width + lane]
+    filter = grad + group * p.w_group + first * p.w_out
+    used = min(width, p.out_channels - first)
+    c, u = c0, 0
+    for i in range(ceil_div((c1 - c0) * self.n_taps, LANES)):
+        at = i * LANES
+        cells = min(<idx_t> LANES, (c1 - c0) * self.n_taps - at)
+        for j in range(cells):
+            row[j] = sums + (self.tap_at[u] * p.in_channels + c) * width
+            u += 1
+            if u == self.n_taps:
+                c, u = c + 1, 0
+        at += c0 * self.n_taps
+        if cells == LANES and width % LANES == 0:
+            for v in range(width // LANES):
+                lane = v * LANES
+                for j in range(LANES):
+                    (<vec*> square)[j] = (<const vec*> (row[j] + lane))[0]
+                turn_square(square, LANES, LANES, square + LANES * LANES,
+                            filter + lane * p.w_out + at, p.w_out, used - lane)
+        else:
+            for lane in range(used):
+                for j in range(cells):
+                    filter[lane * p.w_out + at + j] = row[j][lane]
 
 
 cdef int weight_plan(grad_weight_t* self, const conv_t* problem) noexcept nogil:
@@ -291,6 +376,7 @@ cdef int weight_plan(grad_weight_t* self, const conv_t* problem) noexcept nogil:
         if axis_init(&self.window.axis[axis], &self.p, axis) != OK:
             return NO_MEMORY
     self.n_taps = self.p.kernel[0] * self.p.kernel[1] * self.p.kernel[2]
+    choose_dots(self)
     choose_units(self)
     if weight_tables(self) != OK:
         return NO_MEMORY
@@ -313,7 +399,7 @@ cdef int accumulate_weight(const conv_t* problem, const real* x, const real* g, 
         part_elements = round_up(
             blocks * self.n_parts * self.n_taps * self.p.in_channels * self.width, ALIGN)
         elements = (self.window.elements
-                    + round_up(positions_of_block(&self) * self.width, ALIGN)
+                    + packed_elements(&self)
                     + round_up(2 * axis[0].block * axis[1].block
                                * <idx_t> (sizeof(idx_t) // sizeof(real)), ALIGN))
         memory = malloc(<size_t> (part_elements + num_threads * elements) * sizeof(real) + ALIGN)

@@ -10,12 +10,19 @@ cdef inline void perfect_shuffle(const vec* rows, vec* shuffled) noexcept nogil:
         shuffled[2 * i + 1] = interleave_high(rows[i], rows[i + LANES // 2])
 
 
-cdef void turn_square(const real* source, idx_t source_row, idx_t rows,
+cdef void turn_square(const real* source, idx_t source_row, idx_t rows, const real* end,
                       real* target, idx_t target_row, idx_t columns) noexcept nogil:
     """target[j, i] = source[i, j] for i < LANES and j < columns; source rows past `rows` are zero.
 
-    Reads whole vectors of source and writes whole vectors of target.
+    Writes whole vectors of target, and reads whole vectors of source, but none past `end`.
     """
+    cdef idx_t row, column
+    if source + (min(<idx_t> LANES, rows) - 1) * source_row + LANES > end:
+        for column in range(min(<idx_t> LANES, columns)):
+            for row in range(LANES):
+                target[column * target_row + row] = (
+                    source[row * source_row + column] if row < rows else 0)
+        return
     cdef vec even_stage[16]
     cdef vec odd_stage[16]
     cdef int i
@@ -37,7 +44,7 @@ cdef void turn_square(const real* source, idx_t source_row, idx_t rows,
 
 cdef void pixels_to_planes(const real* pixels, idx_t pixel, idx_t count, idx_t channels,
                            real* planes, idx_t plane) noexcept nogil:
-    """planes[k * plane + p] = pixels[p * pixel + k]; pixels may be read up to a whole vector."""
+    """planes[k * plane + p] = pixels[p * pixel + k]; pixels hold whole vectors of channels."""
     cdef idx_t p, p0, k, k0
     if count < LANES:
         for k in range(channels):
@@ -49,7 +56,7 @@ cdef void pixels_to_planes(const real* pixels, idx_t pixel, idx_t count, idx_t c
         p0 = min(p * LANES, count - LANES)
         for k in range(ceil_div(channels, LANES)):
             k0 = k * LANES
-            turn_square(pixels + p0 * pixel + k0, pixel, LANES,
+            turn_square(pixels + p0 * pixel + k0, pixel, LANES, pixels + count * pixel,
                         planes + k0 * plane + p0, plane, channels - k0)
 
 
@@ -67,4 +74,4 @@ cdef void planes_to_pixels(const real* planes, idx_t plane, idx_t count, idx_t c
         for k in range(ceil_div(channels, LANES)):
             k0 = k * LANES
             turn_square(planes + k0 * plane + p0, plane, channels - k0,
-                        pixels + p0 * pixel + k0, pixel, LANES)
+                        planes + (channels - 1) * plane + count, pixels + p0 * pixel + k0, pixel, LANES)

@@ -237,8 +237,12 @@ cdef void find_spans(const axis_t* axis, idx_t size, idx_t in_step, idx_t start,
 
 
 cdef inline void fill_plane_row(const span_t* spans, idx_t n_spans, const real* x, idx_t step,
-                                real* strip) noexcept nogil:
-    """One row of one channel."""
+                                const real* end, real* strip) noexcept nogil:
+    """One row of one channel.
+
+    Rows are written in the order of memory, so a vector may spill into what comes next, as long
+    as it reads no further than `end`.
+    """
     cdef idx_t run, j
     cdef const span_t* span
     cdef const real* source
@@ -249,8 +253,9 @@ cdef inline void fill_plane_row(const span_t* spans, idx_t n_spans, const real* 
         source = x + span.source
         for j in range(span.low):
             target[j] = 0
-        if step == 1:
-            copy(target + span.low, source + span.low, span.high - span.low)
+        if step == 1 and source + span.high + LANES <= end:
+            for j in range(ceil_div(span.high - span.low, LANES)):
+                (<vec*> (target + span.low))[j] = (<const vec*> (source + span.low))[j]
         else:
             for j in range(span.low, span.high):
                 target[j] = source[j * step]
@@ -279,6 +284,19 @@ cdef inline void fill_pixel_row(const span_t* spans, idx_t n_spans, const real* 
         clear(target + span.high * channels, (span.cells - span.high) * channels)
 
 
+cdef const real* input_end(const conv_t* p, const real* x) noexcept nogil:
+    """Past the last cell of an image and group, or x itself where memory runs backwards."""
+    cdef int axis
+    cdef const real* end = x + (p.in_channels - 1) * p.in_channel + 1
+    if p.in_channel < 0:
+        return x
+    for axis in range(AXES):
+        if p.in_step[axis] < 0:
+            return x
+        end = end + (p.in_size[axis] - 1) * p.in_step[axis]
+    return end
+
+
 cdef inline idx_t input_cell(const axis_t* axis, idx_t start, idx_t run, idx_t cell) noexcept nogil:
     return axis.run_input[run] + (start + cell - axis.run_cell[run]) * axis.step
 
@@ -290,6 +308,7 @@ cdef void window_fill(const window_t* self, const conv_t* p, const real* x, idx_
     cdef idx_t c, run0, run1, cell0, cell1, i0, i1, step = axis[2].step * p.in_step[2]
     cdef idx_t layers = 1 if self.pixels else self.channels
     cdef span_t* spans = <span_t*> (strip + self.elements - span_elements(axis))
+    cdef const real* end = input_end(p, x)
     cdef const real* row
     cdef real* target
     find_spans(&axis[2], p.in_size[2], p.in_step[2], start2, spans)
@@ -309,7 +328,7 @@ cdef void window_fill(const window_t* self, const conv_t* p, const real* x, idx_
                             fill_pixel_row(spans, axis[2].n_runs, row, step, self.channels,
                                            target)
                         else:
-                            fill_plane_row(spans, axis[2].n_runs, row, step, target)
+                            fill_plane_row(spans, axis[2].n_runs, row, step, end, target)
 
 
 cdef void window_free(window_t* self) noexcept nogil:

@@ -7,6 +7,8 @@ cdef extern from "vec.h" nogil:
     ctypedef float real
     ctypedef float vec
     vec splat(real x)
+    vec first_lanes(vec x, long lanes)
+    real sum_lanes(vec x)
     vec interleave_low(vec a, vec b)
     vec interleave_high(vec a, vec b)
     enum:

@@ -28,16 +28,43 @@ enum { LANES = VEC_BYTES / sizeof(real) };
 #if !defined(FASTCONV_F64) && VEC_BYTES == 64
 #define LOW_LANES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define HIGH_LANES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#define KEEP_LANES -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1
 #elif (defined(FASTCONV_F64) && VEC_BYTES == 64) || (!defined(FASTCONV_F64) && VEC_BYTES == 32)
 #define LOW_LANES 0, 8, 1, 9, 2, 10, 3, 11
 #define HIGH_LANES 4, 12, 5, 13, 6, 14, 7, 15
+#define KEEP_LANES -1, -1, -1, -1, -1, -1, -1, -1
 #elif (defined(FASTCONV_F64) && VEC_BYTES == 32) || (!defined(FASTCONV_F64) && VEC_BYTES == 16)
 #define LOW_LANES 0, 4, 1, 5
 #define HIGH_LANES 2, 6, 3, 7
+#define KEEP_LANES -1, -1, -1, -1
 #else
 #define LOW_LANES 0, 2
 #define HIGH_LANES 1, 3
+#define KEEP_LANES -1, -1
 #endif
+
+#ifdef FASTCONV_F64
+typedef long long lane_index;
+#else
+typedef int lane_index;
+#endif
+typedef lane_index lane_indices __attribute__((vector_size(VEC_BYTES)));
+typedef lane_index loose_indices
+    __attribute__((vector_size(VEC_BYTES), aligned(sizeof(real)), may_alias));
+
+/* The first `lanes` lanes of x, zero in the others, whatever they hold. */
+static inline vec first_lanes(vec x, long lanes) {
+    static const lane_index mask[2 * LANES] = {KEEP_LANES};
+    return (vec)((lane_indices)x & *(const loose_indices *)(mask + LANES - lanes));
+}
+
+static inline real sum_lanes(vec x) {
+    real sum[LANES];
+    *(vec *)sum = x;
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) sum[i] += sum[i + half];
+    return sum[0];
+}
 
 #ifdef __clang__
 static inline vec interleave_low(vec a, vec b) {
@@ -47,12 +74,6 @@ static inline vec interleave_high(vec a, vec b) {
     return __builtin_shufflevector(a, b, HIGH_LANES);
 }
 #else
-#ifdef FASTCONV_F64
-typedef long long lane_index;
-#else
-typedef int lane_index;
-#endif
-typedef lane_index lane_indices __attribute__((vector_size(VEC_BYTES)));
 static inline vec interleave_low(vec a, vec b) {
     return __builtin_shuffle(a, b, (lane_indices){LOW_LANES});
 }

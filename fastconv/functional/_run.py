@@ -18,8 +18,8 @@ from fastconv.functional import _arrays
 
 
 def filters(weight, groups):
-    """(O, I/g, *k) as (G, O/g, I/g, kd, kh, kw), a view."""
-    split = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
+    """(O, I/g, *k) as (G, O/g, I/g, kd, kh, kw), C-contiguous; a view if weight is so."""
+    split = np.ascontiguousarray(weight).reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
     return _arrays.expand_space(split, lead=3)
 
 
