@@ -35,7 +35,7 @@ def gradcheck(module_or_pair, input, *, eps=1e-6, atol=1e-5, rtol=1e-3, rng=None
         problem = _ModuleProblem(module_or_pair, input)
     else:
         problem = _PairProblem(*module_or_pair, input)
-    output = problem.forward(problem.tensors)
+    output = problem.forward()
     if output.dtype != np.float64:
         raise GradcheckError(
             f"gradcheck: the output must be float64 when the input is, got {output.dtype}"
@@ -45,10 +45,11 @@ def gradcheck(module_or_pair, input, *, eps=1e-6, atol=1e-5, rtol=1e-3, rng=None
         shape = problem.tensors[name].shape
         if analytical is None:
             raise GradcheckError(f"gradcheck: {name}: backward gave no gradient")
-        if np.shape(analytical) != shape or analytical.dtype != np.float64:
+        analytical = np.asarray(analytical)
+        if analytical.shape != shape or analytical.dtype != np.float64:
             raise GradcheckError(
                 f"gradcheck: {name}: the gradient must be float64 of shape {shape}, "
-                f"got {analytical.dtype} of shape {np.shape(analytical)}"
+                f"got {analytical.dtype} of shape {analytical.shape}"
             )
         numerical = _differences(problem, name, grad_output, eps)
         excess = np.abs(analytical - numerical) - (atol + rtol * np.abs(numerical))
@@ -65,15 +66,14 @@ def gradcheck(module_or_pair, input, *, eps=1e-6, atol=1e-5, rtol=1e-3, rng=None
 
 
 def _differences(problem, name, grad_output, eps):
-    tensors = dict(problem.tensors)
-    tensor = tensors[name] = tensors[name].copy()
+    tensor = problem.tensors[name]
     differences = np.empty_like(tensor)
     for index in np.ndindex(tensor.shape):
         before = tensor[index]
         values = []
         for moved in (before + eps, before - eps):
             tensor[index] = moved
-            values.append(np.vdot(problem.forward(tensors), grad_output))
+            values.append(np.vdot(problem.forward(), grad_output))
         tensor[index] = before
         differences[index] = (values[0] - values[1]) / (2 * eps)
     return differences
@@ -87,8 +87,8 @@ class _PairProblem:
         inputs = inputs if isinstance(inputs, tuple) else (inputs,)
         self.tensors = {f"input {i}": _float64(each) for i, each in enumerate(inputs)}
 
-    def forward(self, tensors):
-        return np.asarray(self._forward(*tensors.values()))
+    def forward(self):
+        return np.asarray(self._forward(*self.tensors.values()))
 
     def gradients(self, grad_output):
         gradients = self._backward(grad_output, *self.tensors.values())
@@ -127,22 +127,20 @@ class _ModuleProblem:
             (f"parameter {name}", p) for name, p in module.named_parameters() if p.requires_grad
         ]
 
-    def _run(self, tensors):
+    def _run(self):
         module = copy.deepcopy(self._module)
-        for name, parameter in self._learned(module):
-            parameter.data = tensors[name]
         after = generator().bit_generator.state
         generator().bit_generator.state = self._random_state
         try:
-            return module, module(tensors["input"])
+            return module, module(self.tensors["input"])
         finally:
             generator().bit_generator.state = after
 
-    def forward(self, tensors):
-        return self._run(tensors)[1]
+    def forward(self):
+        return self._run()[1]
 
     def gradients(self, grad_output):
-        module, _ = self._run(self.tensors)
+        module, _ = self._run()
         gradients = {"input": module.backward(grad_output)}
         if self.tensors["input"].dtype != np.float64:
             del gradients["input"]

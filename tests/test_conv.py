@@ -15,7 +15,7 @@ from strategies import LAYOUTS, cases, examples, lay_out
 import fastconv
 
 
-@examples(1000)
+@examples(600)
 @given(cases())
 def test_every_option_at_once(case):
     checks.assert_forward_right(case)

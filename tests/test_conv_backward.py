@@ -32,7 +32,7 @@ def assert_gradients_right(case):
 
 
 @each_operation
-@examples(600)
+@examples(400)
 @given(data=st.data())
 def test_every_option_at_once(operation, data):
     assert_gradients_right(data.draw(EITHER[operation]))

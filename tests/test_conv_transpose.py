@@ -15,7 +15,7 @@ from strategies import cases, examples
 import fastconv
 
 
-@examples(1000)
+@examples(600)
 @given(cases(transposed=True))
 def test_every_option_at_once(case):
     checks.assert_forward_right(case)

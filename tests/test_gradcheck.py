@@ -137,6 +137,19 @@ def test_the_error_tells_both_values():
     assert "input[0, 0]" in str(error.value)
 
 
+def test_a_single_number():
+    class Scaled(Affine):
+        def sum(self, array):
+            return array.sum() * self.factor
+
+    module = Scaled(2.0, 0.5)
+    module.factor = 1.0
+    assert gradcheck(module, X)
+    module.factor = 1.1
+    with pytest.raises(GradcheckError, match=r"parameter a\[\]: numerical"):
+        gradcheck(module, X)
+
+
 def test_tolerances():
     gradcheck(affine(WrongFactor), X, rtol=0.02)
     gradcheck(affine(WrongInput), X, atol=0.02)

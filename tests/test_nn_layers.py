@@ -1,5 +1,6 @@
 """Layers: arguments, and outputs against plain NumPy and the functionals."""
 
+import inspect
 import math
 
 import numpy as np
@@ -64,6 +65,35 @@ def test_inputs_of_a_wrong_rank(layer, shape):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_eval_output_keeps_the_type(case, dtype):
     assert case.make(dtype).eval()(case.input(dtype)).dtype == dtype
+
+
+SHARED_WITH_TORCH = [
+    name
+    for name in nn.__all__
+    if isinstance(getattr(nn, name), type) and name not in ("Module", "Parameter", "Residual")
+]
+
+
+@pytest.mark.parametrize("name", SHARED_WITH_TORCH)
+def test_arguments_have_the_names_order_and_defaults_of_torch(name):
+    torch = pytest.importorskip("torch")
+    assert_like(getattr(nn, name), getattr(torch.nn, name))
+
+
+@pytest.mark.parametrize("name", [name for name in vars(nn.init) if name.endswith("_")])
+def test_initializers_have_the_names_order_and_defaults_of_torch(name):
+    torch = pytest.importorskip("torch")
+    if not name.startswith("_"):
+        assert_like(getattr(nn.init, name), getattr(torch.nn.init, name))
+
+
+def assert_like(ours, theirs):
+    ours, theirs = (inspect.signature(each).parameters for each in (ours, theirs))
+    positional = [name for name, each in ours.items() if each.kind is each.POSITIONAL_OR_KEYWORD]
+    for own, other in zip(positional, theirs, strict=False):
+        assert own == other or theirs[other].kind is inspect.Parameter.VAR_POSITIONAL
+    for name in (ours.keys() & theirs.keys()) - {"dtype"}:
+        assert ours[name].default in (theirs[name].default, inspect.Parameter.empty)
 
 
 def test_layers_are_their_functionals():

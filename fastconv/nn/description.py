@@ -24,7 +24,10 @@ def describe(module):
     if _classes().get(name) is not type(module):
         raise ValueError(f"describe: {type(module).__qualname__} is not a module of fastconv.nn")
     args, kwargs = module._arguments
-    arguments = inspect.signature(type(module)).bind(*args, **kwargs).arguments
+    # Of __init__, since early Pythons 3.11 see only the __new__ of a class that has both.
+    bound = inspect.signature(type(module).__init__).bind(module, *args, **kwargs)
+    _, *arguments = bound.arguments.items()
+    arguments = dict(arguments)
     if [id(m) for m in _modules_in(arguments)] != [id(m) for m in module.children()]:
         raise ValueError(f"describe: {name} no longer holds the modules that it was made of")
     return {
@@ -59,7 +62,7 @@ def _construct(name, arguments):
         # What a constructor takes as *modules is one list here.
         several = [
             parameter.name
-            for parameter in inspect.signature(constructor).parameters.values()
+            for parameter in inspect.signature(constructor.__init__).parameters.values()
             if parameter.kind is parameter.VAR_POSITIONAL
         ]
         positional = [each for key in several for each in arguments.pop(key, ())]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+from fastconv.functional._arrays import FLOATS
 
 
 class Parameter:
