@@ -122,7 +122,7 @@ class BuildKernels(build_ext):
                 print(
                     "*" * 72,
                     "fastconv: this compiler has no working OpenMP; the kernels will run on one",
-                    "thread.  On Debian: apt-get install libgomp1 gcc; on macOS: brew install libomp.",
+                    "thread.  On Debian: apt-get install gcc libgomp1; macOS: brew install libomp.",
                     f"The probe said: {error}",
                     "*" * 72,
                     sep="\n",

@@ -6,7 +6,6 @@ import platform
 
 import numpy as np
 
-import fastconv
 from fastconv import _kernels, _threads
 from fastconv._kernels import cpu
 
@@ -22,7 +21,7 @@ def show_config(mode="stdout"):
     if mode not in ("stdout", "dicts"):
         raise ValueError(f'show_config: mode must be "stdout" or "dicts", got {mode!r}')
     config = {
-        "version": fastconv.__version__,
+        "version": _version("fastconv"),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "machine": platform.machine(),

@@ -9,7 +9,7 @@ from fastconv import gradcheck, nn
 from fastconv.gradcheck import GradcheckError
 
 
-class Affine(nn.Module):
+class _Affine(nn.Module):
     """y = a x + b x^2 with backward as the subclass says."""
 
     def __init__(self, a, b, dtype=np.float64):
@@ -33,7 +33,7 @@ class Affine(nn.Module):
 X = distinct((3, 2))
 
 
-def affine(kind=Affine):
+def affine(kind=_Affine):
     return kind([1.0, 2.0], [0.5, -1.0])
 
 
@@ -43,54 +43,54 @@ def test_right_modules_pass():
 
 
 def test_float32_modules_are_checked_in_float64():
-    assert gradcheck(Affine([1.0, 2.0], [0.5, -1.0], np.float32), X.astype(np.float32), atol=1e-8)
+    assert gradcheck(_Affine([1.0, 2.0], [0.5, -1.0], np.float32), X.astype(np.float32), atol=1e-8)
 
 
-class WrongInput(Affine):
+class WrongInput(_Affine):
     def backward(self, grad_output, needs_input_grad=True):
         grad_input = super().backward(grad_output)
         grad_input[1, 0] += 0.01
         return grad_input
 
 
-class WrongFactor(Affine):
+class WrongFactor(_Affine):
     def backward(self, grad_output, needs_input_grad=True):
         return super().backward(grad_output) * 1.01
 
 
-class WrongParameter(Affine):
+class WrongParameter(_Affine):
     def sum(self, array):
         return array.mean(axis=0)
 
 
-class NoParameterGradient(Affine):
+class NoParameterGradient(_Affine):
     def backward(self, grad_output, needs_input_grad=True):
         grad_input = super().backward(grad_output)
         self.b.grad = None
         return grad_input
 
 
-class NoInputGradient(Affine):
+class NoInputGradient(_Affine):
     def backward(self, grad_output, needs_input_grad=True):
         super().backward(grad_output)
 
 
-class WrongShape(Affine):
+class WrongShape(_Affine):
     def backward(self, grad_output, needs_input_grad=True):
         return super().backward(grad_output).T
 
 
-class WrongType(Affine):
+class WrongType(_Affine):
     def backward(self, grad_output, needs_input_grad=True):
         return super().backward(grad_output).astype(np.float32)
 
 
-class NaN(Affine):
+class NaN(_Affine):
     def backward(self, grad_output, needs_input_grad=True):
         return super().backward(grad_output) * np.nan
 
 
-class WrongOutputType(Affine):
+class WrongOutputType(_Affine):
     def forward(self, input):
         return super().forward(input).astype(np.float32)
 
@@ -138,7 +138,7 @@ def test_the_error_tells_both_values():
 
 
 def test_a_single_number():
-    class Scaled(Affine):
+    class Scaled(_Affine):
         def sum(self, array):
             return array.sum() * self.factor
 

@@ -127,6 +127,13 @@ X = np.zeros((2, 4, 4, 6), np.float32)
         (lambda: F.unfold(X, 2, 0), ValueError, "dilation must be at least 1"),
         (lambda: F.unfold(X, 2, 1, -1), ValueError, "padding must be at least 0"),
         (lambda: F.unfold(X[0, 0], 2), ValueError, r"input must have 4 axes"),
+        (lambda: F.unfold(X, 2, 1, 2**40), OverflowError, "too large for 64-bit sizes"),
+        (lambda: F.unfold_backward(X[0], 5, 2), ValueError, "input_shape must be .*, got 5"),
+        (
+            lambda: F.unfold_backward(X[0], (2, 4, 3, 4), 2),
+            ValueError,
+            r"grad_output of shape \(4, 4, 6\) belongs to an input of shape \(4, 1, 3, 4\)",
+        ),
         (lambda: F.fold(X[0], 4, 2), ValueError, r"fold: columns of \(N, C \* 4, 9\) are needed"),
         (lambda: F.fold(X[0], 4, 3), ValueError, r"got shape \(4, 4, 6\)"),
     ],

@@ -32,7 +32,9 @@ def _choose():
     if not wanted:
         return available_isas[-1]
     if wanted not in ISAS:
-        raise ImportError(f"fastconv: FASTCONV_ISA must be one of {', '.join(ISAS)}, got {wanted!r}")
+        raise ImportError(
+            f"fastconv: FASTCONV_ISA must be one of {', '.join(ISAS)}, got {wanted!r}"
+        )
     if wanted not in available_isas:
         raise ImportError(
             f"fastconv: FASTCONV_ISA={wanted}, but this processor and build offer only "

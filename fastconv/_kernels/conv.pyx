@@ -39,7 +39,7 @@ from libc.string cimport memcpy, memset
 
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
-    LANES, first_lanes, idx_t, interleave_high, interleave_low, real, splat, sum_lanes, vec,
+    LANES, REGISTERS, first_lanes, idx_t, interleave_high, interleave_low, real, splat, sum_lanes, vec,
 )
 
 cdef enum:
@@ -86,6 +86,7 @@ cdef void* aligned(void* block) noexcept nogil:
     return <void*> ((<size_t> block + ALIGN - 1) // ALIGN * ALIGN)
 
 
+include "conv_scratch.pxi"
 include "conv_tile.pxi"
 include "conv_turn.pxi"
 include "conv_window.pxi"
@@ -202,6 +203,7 @@ def grad_weight(const real[:, :, :, :, :] x, const real[:, :, :, :, :] grad_outp
 
 
 cdef enum:
+    RATE_LAPS = 32
     RATE_STEPS = 64
     RATE_NV = 2
 
@@ -209,21 +211,23 @@ cdef enum:
 def multiply_add_rate(idx_t repeats, int num_threads):
     """Runs the tile on data in L1, `repeats` times on every thread: what the processor can do.
 
-    Returns the floating-point operations done; the caller holds the clock.
+    Returns the floating-point operations done, 0 without memory; the caller holds the clock.
     """
-    cdef idx_t zero = 0, i, px = tallest(RATE_NV), width = RATE_NV * LANES
+    cdef idx_t offsets[RATE_LAPS]
+    cdef idx_t i, px = tallest(RATE_NV), width = RATE_NV * LANES
     cdef idx_t stream = RATE_STEPS * (1 + width), each = px * width
     cdef stream_t s
     cdef real* data = <real*> malloc((stream + num_threads * each) * sizeof(real))
     if data == NULL:
-        raise MemoryError("multiply_add_rate: no memory for the tiles")
+        return 0
     memset(data, 0, (stream + num_threads * each) * sizeof(real))
-    s.n_outer, s.n_inner = 1, RATE_STEPS
-    s.a_off = s.b_off = &zero
+    memset(offsets, 0, sizeof(offsets))
+    s.n_outer, s.n_inner = RATE_LAPS, RATE_STEPS
+    s.a_off = s.b_off = offsets
     s.a_row, s.a_step, s.b_step, s.o_row = 0, 1, width, width
     with nogil:
         for i in prange(repeats * num_threads, num_threads=num_threads, schedule="static"):
             run_tile(<int> px, RATE_NV, &s, data, data + RATE_STEPS, ADD, NULL,
                      data + stream + omp_get_thread_num() * each)
     free(data)
-    return 2 * repeats * num_threads * RATE_STEPS * each
+    return 2 * repeats * num_threads * RATE_LAPS * RATE_STEPS * each

@@ -48,42 +48,38 @@ cdef inline idx_t even(idx_t count, idx_t most) noexcept nogil:
     return ceil_div(count, ceil_div(count, most))
 
 
-cdef idx_t tiles_cost(idx_t rows, idx_t vectors, idx_t nv) noexcept nogil:
-    """Issue slots of one reduction step over `rows` by `vectors`, in tiles nv wide."""
-    cdef idx_t px = even(rows, tallest(nv)), cost
-    cost = (vectors // nv) * tile_cost(px, nv)
+cdef idx_t tiles_cost(idx_t steps, idx_t rows, idx_t vectors, idx_t nv) noexcept nogil:
+    """Cycles of `rows` by `vectors` in tiles nv wide, each a reduction of so many steps."""
+    cdef idx_t px = even(rows, tallest(nv)), tiles = ceil_div(rows, px), cost
+    cost = (vectors // nv) * tiles * (TILE_CYCLES + steps * tile_cost(px, nv))
     if vectors % nv:
-        cost += tile_cost(px, vectors % nv)
-    return cost * ceil_div(rows, px)
+        cost += tiles * (TILE_CYCLES + steps * tile_cost(px, vectors % nv))
+    return cost
 
 
-cdef idx_t best_width(idx_t rows, idx_t vectors) noexcept nogil:
-    """Vectors across the tile that make `rows` by `vectors` cheapest."""
-    cdef idx_t nv, cost, best = 0, least = 0
-    cdef idx_t order[4]
-    cdef int i
-    order[0], order[1], order[2], order[3] = 2, 3, 1, 4
-    for i in range(4):
-        nv = min(order[i], vectors)
-        cost = tiles_cost(rows, vectors, nv)
-        if best == 0 or cost < least:
+cdef idx_t best_width(idx_t steps, idx_t rows, idx_t vectors) noexcept nogil:
+    """Vectors across the tile that make `rows` by `vectors` cheapest; two if all else is equal."""
+    cdef idx_t nv, cost, best = min(<idx_t> 2, vectors)
+    cdef idx_t least = tiles_cost(steps, rows, vectors, best)
+    for nv in range(1, min(<idx_t> MAX_NV, vectors) + 1):
+        cost = tiles_cost(steps, rows, vectors, nv)
+        if cost < least:
             best, least = nv, cost
     return best
 
 
 cdef void choose_lanes(correlate_t* self) noexcept nogil:
-    """Channel lanes or row lanes, by issue slots for one row of output."""
+    """Channel lanes or row lanes, by cycles for one row of output."""
     cdef conv_t* p = &self.p
     cdef idx_t columns = self.window.axis[2].grid, k = p.out_channels
-    cdef idx_t reduction = max(
-        <idx_t> 1,
-        p.in_channels * p.kernel[0] * p.kernel[1] * p.kernel[2]
-        // (p.stretch[0] * p.stretch[1] * p.stretch[2]),
-    )
+    cdef const axis_t* axis = &self.window.axis[0]
+    cdef idx_t reduction = max(<idx_t> 1, p.in_channels * self.n_taps // (
+        axis[0].n_phases * axis[1].n_phases * axis[2].n_phases))
     cdef idx_t k_vectors = ceil_div(k, LANES), row_vectors = ceil_div(columns, LANES)
-    cdef idx_t k_nv = best_width(columns, k_vectors), row_nv = best_width(k, row_vectors)
-    cdef idx_t by_channel = reduction * tiles_cost(columns, k_vectors, k_nv)
-    cdef idx_t by_row = reduction * tiles_cost(k, row_vectors, row_nv)
+    cdef idx_t k_nv = best_width(reduction, columns, k_vectors)
+    cdef idx_t row_nv = best_width(reduction, k, row_vectors)
+    cdef idx_t by_channel = tiles_cost(reduction, columns, k_vectors, k_nv)
+    cdef idx_t by_row = tiles_cost(reduction, k, row_vectors, row_nv)
     # Storing: a vector at a time where lanes are neighbours in memory, else cell by cell.
     by_channel += columns * k_vectors * 2 if p.out_channel == 1 else columns * k // 2
     by_row += (k * row_vectors * 2
@@ -323,7 +319,7 @@ cdef void row_lanes_row(const correlate_t* self, const task_t* task, idx_t phase
     """One row of a block of channels, its column phases in turn, in vectors of columns."""
     cdef const conv_t* p = &self.p
     cdef const real* weights = task.packed + block * self.block_elements
-    cdef idx_t o_column = p.out_step[2] * p.stretch[2], f2, i, v, nv, most, count, lanes
+    cdef idx_t o_column = p.out_step[2] * p.stretch[2], f2, v, nv, count
     cdef stream_t s
     s.n_inner = p.in_channels
     s.a_row = 1
@@ -334,23 +330,22 @@ cdef void row_lanes_row(const correlate_t* self, const task_t* task, idx_t phase
         s.n_outer = self.phase[phase + f2 + 1] - self.phase[phase + f2]
         s.a_off = packed_offsets(self, width, phase + f2)
         s.b_off = self.tap_input + self.phase[phase + f2]
-        most = even(max(<idx_t> 1, ceil_div(count, LANES)), self.nv)
-        for i in range(ceil_div(count, most * LANES)):
-            v = i * most * LANES
-            nv = min(most, ceil_div(count - v, LANES))
-            if o_column == 1 and count >= nv * LANES:
-                # The last tile ends with the row, over the one before it if need be.
+        v = 0
+        while v < count:
+            # Whole vectors first; the last one ends with the row, over the one before it.
+            nv = max(<idx_t> 1, min(self.nv, (count - v) // LANES))
+            if o_column == 1 and count >= LANES:
                 v = min(v, count - nv * LANES)
                 s.o_row = p.out_channel
                 run_tile(<int> width, <int> nv, &s, weights + self.width, row + v, ROW_BIAS,
                          weights, o + v)
             else:
-                lanes = min(nv * LANES, count - v)
                 s.o_row = nv * LANES
                 run_tile(<int> width, <int> nv, &s, weights + self.width, row + v, ROW_BIAS,
                          weights, task.pixels)
-                store(task.pixels, nv * LANES, width, lanes,
+                store(task.pixels, nv * LANES, width, min(nv * LANES, count - v),
                       o + f2 * p.out_step[2] + v * o_column, p.out_channel, o_column)
+            v += nv * LANES
 
 
 cdef void correlate_plane(const correlate_t* self, const task_t* task, idx_t phase, idx_t f1,
@@ -389,7 +384,7 @@ cdef void correlate_plane(const correlate_t* self, const task_t* task, idx_t pha
 
 cdef inline idx_t held_pixels(const correlate_t* self) noexcept nogil:
     """Pixels that wait to be turned: a row at least, and enough for a few squares."""
-    return self.window.axis[2].block * self.p.stretch[2] + 4 * LANES
+    return min(self.window.axis[2].block * self.p.stretch[2], self.p.out_size[2]) + 4 * LANES
 
 
 cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, const real* packed,
@@ -469,8 +464,9 @@ cdef int correlate(const conv_t* problem, const real* x, const real* w, const re
         elements = round_up(
             self.window.elements
             + max(<idx_t> (MAX_PX * MAX_NV * LANES), held_pixels(&self) * self.width), ALIGN)
-        memory = malloc(<size_t> (blocks * self.block_elements + num_threads * elements)
-                        * sizeof(real) + ALIGN)
+        memory = take_scratch(
+            <size_t> (blocks * self.block_elements + num_threads * elements) * sizeof(real)
+            + ALIGN)
         status = OK if memory != NULL else NO_MEMORY
     if status == OK:
         packed = <real*> aligned(memory)
@@ -482,7 +478,7 @@ cdef int correlate(const conv_t* problem, const real* x, const real* w, const re
                  * self.n_pos[0] * self.n_pos[1] * self.n_pos[2])
         for i in prange(tasks, num_threads=num_threads, schedule="dynamic"):
             correlate_task(&self, i, x, packed, y, scratch + omp_get_thread_num() * elements)
-    free(memory)
+    give_scratch(memory)
     free(self.tables)
     window_free(&self.window)
     return <int> status

@@ -4,19 +4,8 @@
 #
 # Lanes are columns, so neither array is turned; the lanes of each sum are added at the end.
 
-cdef extern from *:
-    """
-    /* Vector registers: PK * PT sums, PK vectors of g and one of x. */
-    #if VEC_BYTES == 64 || defined(__aarch64__)
-    #define DOT_REGISTERS 32
-    #else
-    #define DOT_REGISTERS 16
-    #endif
-    #define MAX_PT 9
-    """
-    enum:
-        DOT_REGISTERS
-        MAX_PT
+cdef enum:
+    MAX_PT = 9
 
 
 cdef struct dot_t:
@@ -28,7 +17,8 @@ cdef struct dot_t:
 
 
 cdef inline idx_t most_taps(idx_t pk) noexcept nogil:
-    return min(MAX_PT, (DOT_REGISTERS - 1 - pk) // pk)
+    """Taps of a tile: PK * PT sums, PK vectors of g and one of x stay in registers."""
+    return min(<idx_t> MAX_PT, (REGISTERS - 1 - pk) // pk)
 
 
 cdef inline void dot(int PK, int PT, const dot_t* s, const real* x, const real* g,
@@ -74,19 +64,19 @@ cdef inline void dot_taps(int PK, int pt, const dot_t* s, const real* x, const r
         dot(PK, 1, s, x, g, sums)
     elif pt == 2:
         dot(PK, 2, s, x, g, sums)
-    elif pt == 3 and 3 * PK + PK < DOT_REGISTERS:
+    elif pt == 3 and 3 * PK + PK < REGISTERS:
         dot(PK, 3, s, x, g, sums)
-    elif pt == 4 and 4 * PK + PK < DOT_REGISTERS:
+    elif pt == 4 and 4 * PK + PK < REGISTERS:
         dot(PK, 4, s, x, g, sums)
-    elif pt == 5 and 5 * PK + PK < DOT_REGISTERS:
+    elif pt == 5 and 5 * PK + PK < REGISTERS:
         dot(PK, 5, s, x, g, sums)
-    elif pt == 6 and 6 * PK + PK < DOT_REGISTERS:
+    elif pt == 6 and 6 * PK + PK < REGISTERS:
         dot(PK, 6, s, x, g, sums)
-    elif pt == 7 and 7 * PK + PK < DOT_REGISTERS:
+    elif pt == 7 and 7 * PK + PK < REGISTERS:
         dot(PK, 7, s, x, g, sums)
-    elif pt == 8 and 8 * PK + PK < DOT_REGISTERS:
+    elif pt == 8 and 8 * PK + PK < REGISTERS:
         dot(PK, 8, s, x, g, sums)
-    elif pt == 9 and 9 * PK + PK < DOT_REGISTERS:
+    elif pt == 9 and 9 * PK + PK < REGISTERS:
         dot(PK, 9, s, x, g, sums)
 
 

@@ -8,7 +8,8 @@
 # into its own buffer, and the parts are added in order.
 
 cdef enum:
-    PART_TASKS = 32                     # tasks that the parts should give, whatever the threads
+    PART_TASKS = 16                     # tasks that the parts should give, whatever the threads
+    PART_POSITIONS = 512                # a part this long outweighs its own zeroing and adding
     PART_BYTES = 16 * 1024 * 1024       # all parts together, where one part is smaller
 
 
@@ -20,6 +21,7 @@ cdef struct grad_weight_t:
     bint in_place           # grad_output's channels can be read as vectors where they are
     idx_t nv, width         # lanes of a block of output channels, in vectors and in elements
     idx_t n_blocks
+    idx_t chunk, n_chunks   # blocks that a task takes, and how often that goes into n_blocks
     idx_t n_parts
     idx_t n_units           # blocks of output positions, over all images
     idx_t n_pos[AXES]
@@ -76,36 +78,44 @@ cdef inline idx_t tap_distance(const grad_weight_t* self, idx_t t) noexcept nogi
 
 
 cdef void choose_dots(grad_weight_t* self) noexcept nogil:
-    """Inner products or the tile, by issue slots for one row of output."""
+    """Inner products or the tile, by cycles for one row of output."""
     cdef conv_t* p = &self.p
     cdef idx_t columns = p.out_size[2], lines = self.n_taps // p.kernel[2]
     cdef idx_t vectors = ceil_div(p.out_channels, LANES)
     cdef idx_t by_channel = self.n_taps * tiles_cost(
-        p.in_channels, vectors, best_width(p.in_channels, vectors))
+        columns, p.in_channels, vectors, best_width(columns, p.in_channels, vectors))
     cdef idx_t by_tap = p.in_channels * lines * tiles_cost(
-        p.kernel[2], vectors, best_width(p.kernel[2], vectors))
+        columns, p.kernel[2], vectors, best_width(columns, p.kernel[2], vectors))
     cdef idx_t turning = 0 if p.out_channel == 1 else p.out_channels // 2
-    self.dots = (ceil_div(columns, LANES) * p.in_channels * dot_cost(p.out_channels, self.n_taps)
-                 < columns * (min(by_channel, by_tap) + turning))
+    # Twice: inner products reuse what they load far less, and so wait for L2 more often.
+    self.dots = (
+        2 * ceil_div(columns, LANES) * p.in_channels * dot_cost(p.out_channels, self.n_taps)
+        < min(by_channel, by_tap) + columns * turning)
+
+
+cdef inline idx_t unit_positions(const grad_weight_t* self) noexcept nogil:
+    cdef const axis_t* axis = &self.window.axis[0]
+    return axis[0].block * axis[1].block * axis[2].block
 
 
 cdef void choose_rows(grad_weight_t* self) noexcept nogil:
-    """Tile rows over channels or over taps, and the width, by issue slots."""
+    """Tile rows over channels or over taps, and the width, by cycles for one unit."""
     cdef conv_t* p = &self.p
     cdef idx_t vectors = ceil_div(p.out_channels, LANES), i, length, by_tap = 0, nv
-    cdef idx_t longest = 1
+    cdef idx_t longest = 1, positions = unit_positions(self)
     if self.dots:
         self.width = p.out_channels
         self.n_blocks = 1
         return
     for i in range(self.n_runs):
         longest = max(longest, self.run[i + 1] - self.run[i])
-    self.nv = best_width(p.in_channels, vectors)
-    nv = best_width(longest, vectors)
+    self.nv = best_width(positions, p.in_channels, vectors)
+    nv = best_width(positions, longest, vectors)
     for i in range(self.n_runs):
         length = self.run[i + 1] - self.run[i]
-        by_tap += p.in_channels * tiles_cost(length, vectors, nv)
-    self.over_taps = by_tap < self.n_taps * tiles_cost(p.in_channels, vectors, self.nv)
+        by_tap += p.in_channels * tiles_cost(positions, length, vectors, nv)
+    self.over_taps = by_tap < (
+        self.n_taps * tiles_cost(positions, p.in_channels, vectors, self.nv))
     if self.over_taps:
         self.nv = nv
     self.width = self.nv * LANES
@@ -146,16 +156,26 @@ cdef void choose_units(grad_weight_t* self) noexcept nogil:
 
 
 cdef void choose_parts(grad_weight_t* self) noexcept nogil:
-    cdef idx_t blocks = self.p.groups * self.n_blocks
-    cdef idx_t part = blocks * self.n_taps * self.p.in_channels * self.width * <idx_t> sizeof(real)
-    self.n_parts = min(ceil_div(PART_TASKS, blocks), PART_BYTES // part)
+    """Shares blocks and the sum out to tasks: by the problem, not the threads."""
+    cdef idx_t groups = self.p.groups
+    cdef idx_t positions = (self.p.batch * self.p.out_size[0] * self.p.out_size[1]
+                            * self.p.out_size[2])
+    cdef idx_t block = self.n_taps * self.p.in_channels * self.width * <idx_t> sizeof(real)
+    self.n_parts = min(ceil_div(PART_TASKS, groups), positions // PART_POSITIONS)
+    self.n_parts = min(self.n_parts, PART_BYTES // (groups * self.n_blocks * block))
     self.n_parts = max(<idx_t> 1, min(self.n_parts, self.n_units))
+    # Blocks of one task share its strips, while their sums stay in L2.
+    self.n_chunks = min(self.n_blocks, max(ceil_div(self.n_blocks * block, WEIGHT_BYTES),
+                                           ceil_div(PART_TASKS, groups * self.n_parts)))
+    self.chunk = ceil_div(self.n_blocks, self.n_chunks)
+    self.n_chunks = ceil_div(self.n_blocks, self.chunk)
 
 
-cdef void pack_grad_output(const grad_weight_t* self, const real* g, idx_t first, idx_t width,
+cdef void pack_grad_output(const grad_weight_t* self, const real* g, idx_t block,
                            idx_t e0, idx_t e1, idx_t e2, real* packed) noexcept nogil:
-    """[row][column][width] from a block of grad_output; lanes past the last channel are zero."""
+    """[row][column][lanes of the block] from a unit of grad_output; zeros past the last channel."""
     cdef const conv_t* p = &self.p
+    cdef idx_t first = block * self.width, width = self.width
     cdef idx_t used = min(width, p.out_channels - first), i0, i1, j, lane
     # Rows that follow each other in memory are turned together.
     cdef bint together = p.out_step[2] == 1 and p.out_step[1] == e2
@@ -179,11 +199,11 @@ cdef void pack_grad_output(const grad_weight_t* self, const real* g, idx_t first
                             row[j * p.out_step[2] + lane * p.out_channel] if lane < used else 0)
 
 
-cdef void add_unit(const grad_weight_t* self, const stream_t* s, const real* cells,
-                   const real* g, idx_t width, real* part) noexcept nogil:
-    """Adds one unit to a part [tap][in channel][width]."""
+cdef void tile_unit(const grad_weight_t* self, const stream_t* s, const real* cells,
+                    const real* g, idx_t block, real* part) noexcept nogil:
+    """Adds one unit to a part [tap][in channel][lanes of the block] by tiles."""
     cdef const conv_t* p = &self.p
-    cdef idx_t t, c, i, j, rows, px, end, nv = width // LANES
+    cdef idx_t width = block_width(self, block), t, c, i, j, rows, px, end, nv = width // LANES
     cdef stream_t stream = s[0]
     if self.over_taps:
         stream.o_row = p.in_channels * width
@@ -227,7 +247,7 @@ cdef void pack_rows(const grad_weight_t* self, const real* g, idx_t e0, idx_t e1
                     for j in range(e2):
                         packed[j] = source[j * p.out_step[2]]
                 clear(packed + e2, row - e2)
-                packed = packed + row
+                packed += row
 
 
 cdef void dot_unit(const grad_weight_t* self, const stream_t* s, const real* cells,
@@ -248,6 +268,13 @@ cdef void dot_unit(const grad_weight_t* self, const stream_t* s, const real* cel
                  packed, part + c * self.width)
 
 
+cdef inline real* block_sums(const grad_weight_t* self, real* parts, idx_t group, idx_t block,
+                             idx_t part) noexcept nogil:
+    """One part of the sums of one block; the parts of a block lie side by side."""
+    return parts + (((group * self.n_blocks + block) * self.n_parts + part)
+                    * self.n_taps * self.p.in_channels * self.width)
+
+
 cdef idx_t packed_elements(const grad_weight_t* self) noexcept nogil:
     """Of one unit of grad_output."""
     cdef const axis_t* axis = &self.window.axis[0]
@@ -257,16 +284,16 @@ cdef idx_t packed_elements(const grad_weight_t* self) noexcept nogil:
 
 cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, const real* g,
                       real* parts, real* scratch) noexcept nogil:
-    """One part of the sum for one block of output channels."""
+    """One part of the sum for a chunk of the blocks of output channels."""
     cdef const conv_t* p = &self.p
     cdef const window_t* window = &self.window
     cdef const axis_t* axis = &window.axis[0]
-    cdef idx_t part = task % self.n_parts, block = task // self.n_parts % self.n_blocks
-    cdef idx_t group = task // self.n_parts // self.n_blocks
+    cdef idx_t part = task % self.n_parts, chunk = task // self.n_parts % self.n_chunks
+    cdef idx_t group = task // self.n_parts // self.n_chunks
+    cdef idx_t first = chunk * self.chunk, last = min(self.n_blocks, first + self.chunk)
     cdef idx_t elements = self.n_taps * p.in_channels * self.width
-    cdef idx_t width = block_width(self, block), first = block * self.width
-    cdef idx_t unit, rest, n, m0, m1, m2, e0, e1, e2, i0, i1
-    cdef real* sums = parts + ((group * self.n_blocks + block) * self.n_parts + part) * elements
+    cdef idx_t unit, rest, n, m0, m1, m2, e0, e1, e2, i0, i1, block
+    cdef real* sums
     cdef real* strip = scratch
     cdef real* packed = strip + window.elements
     cdef idx_t* a_off = <idx_t*> (packed + packed_elements(self))
@@ -278,8 +305,9 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
     s.a_off = a_off
     s.b_off = b_off
     s.a_step = window.cell_step
-    s.b_step = p.out_step[2] if self.in_place else width
-    memset(sums, 0, <size_t> elements * sizeof(real))
+    s.b_step = p.out_step[2] if self.in_place else self.width
+    for block in range(first, last):
+        memset(block_sums(self, parts, group, block, part), 0, <size_t> elements * sizeof(real))
     for unit in range(part * self.n_units // self.n_parts,
                       (part + 1) * self.n_units // self.n_parts):
         m2 = unit % self.n_pos[2] * axis[2].block
@@ -300,21 +328,23 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
         else:
             window_fill(window, p, source, m0, m1, m2, strip)
             origin = strip
+        s.n_outer = e0 * e1
+        s.n_inner = e2
         for i0 in range(e0):
             for i1 in range(e1):
                 a_off[i0 * e1 + i1] = i0 * window.plane_step + i1 * window.row_step
                 b_off[i0 * e1 + i1] = (i0 * p.out_step[0] + i1 * p.out_step[1]
-                                       if self.in_place else (i0 * e1 + i1) * e2 * width)
-        s.n_outer = e0 * e1
-        s.n_inner = e2
-        if self.dots:
-            pack_rows(self, lanes, e0, e1, e2, packed)
-            dot_unit(self, &s, origin, packed, sums)
-        elif self.in_place:
-            add_unit(self, &s, origin, lanes + first, width, sums)
-        else:
-            pack_grad_output(self, lanes, first, width, e0, e1, e2, packed)
-            add_unit(self, &s, origin, packed, width, sums)
+                                       if self.in_place else (i0 * e1 + i1) * e2 * self.width)
+        for block in range(first, last):
+            sums = block_sums(self, parts, group, block, part)
+            if self.dots:
+                pack_rows(self, lanes, e0, e1, e2, packed)
+                dot_unit(self, &s, origin, packed, sums)
+            elif self.in_place:
+                tile_unit(self, &s, origin, lanes + block * self.width, block, sums)
+            else:
+                pack_grad_output(self, lanes, block, e0, e1, e2, packed)
+                tile_unit(self, &s, origin, packed, block, sums)
 
 
 cdef inline idx_t channels_together(const grad_weight_t* self) noexcept nogil:
@@ -335,7 +365,7 @@ cdef void add_parts(const grad_weight_t* self, idx_t task, real* parts,
     cdef idx_t part, t, c, u, i, j, v, lane, at, cells, used
     cdef real square[16 * 16]
     cdef const real* row[16]
-    cdef real* sums = parts + (group * self.n_blocks + block) * self.n_parts * elements
+    cdef real* sums = block_sums(self, parts, group, block, 0)
     cdef real* filter
     for part in range(1, self.n_parts):
         for t in range(self.n_taps):
@@ -402,18 +432,19 @@ cdef int accumulate_weight(const conv_t* problem, const real* x, const real* g, 
                     + packed_elements(&self)
                     + round_up(2 * axis[0].block * axis[1].block
                                * <idx_t> (sizeof(idx_t) // sizeof(real)), ALIGN))
-        memory = malloc(<size_t> (part_elements + num_threads * elements) * sizeof(real) + ALIGN)
+        memory = take_scratch(
+            <size_t> (part_elements + num_threads * elements) * sizeof(real) + ALIGN)
         status = OK if memory != NULL else NO_MEMORY
     if status == OK:
         parts = <real*> aligned(memory)
         scratch = parts + part_elements
-        tasks = blocks * self.n_parts
+        tasks = self.p.groups * self.n_chunks * self.n_parts
         for i in prange(tasks, num_threads=num_threads, schedule="dynamic"):
             weight_task(&self, i, x, g, parts, scratch + omp_get_thread_num() * elements)
         n_steps = ceil_div(self.p.in_channels, channels_together(&self))
         for i in prange(blocks * n_steps, num_threads=num_threads, schedule="static"):
             add_parts(&self, i, parts, grad)
-    free(memory)
+    give_scratch(memory)
     free(self.tables)
     window_free(&self.window)
     return <int> status

@@ -6,14 +6,8 @@
 # table at each outer step and advance by a constant at each inner one, so taps, strides, dilation,
 # phases and borders are data.  See conv.pyx for what the streams are in each pass.
 
-# Accumulators that fit the registers beside NV vectors of `b` and a broadcast of `a`.
 cdef extern from *:
     """
-    #if VEC_BYTES == 64 || defined(__aarch64__)
-    #define MAX_ACC 28    /* 32 vector registers */
-    #else
-    #define MAX_ACC 12    /* 16 vector registers */
-    #endif
     #define MAX_PX 14
     #define MAX_NV 4
     /* A tile is only a tile when its bounds are constants, so inlining is not a matter of taste. */
@@ -23,7 +17,6 @@ cdef extern from *:
     #endif
     """
     enum:
-        MAX_ACC
         MAX_PX
         MAX_NV
 
@@ -40,7 +33,7 @@ cdef struct stream_t:
 
 
 cdef enum start_t:
-    ADD         # o += sum
+    ADD         # o = o + sum
     ROW_BIAS    # o = bias[i] + sum, one scalar for each row
     LANE_BIAS   # o = bias[v] + sum, one vector entry for each column
 
@@ -53,15 +46,10 @@ cdef inline void tile(int PX, int NV, const stream_t* s, const real* a, const re
     cdef vec* ot
     cdef idx_t t, c
     cdef int i, v
+    # Sums start at zero and meet `start` at the end: between branches gcc would spill them.
     for i in range(PX):
-        ot = <vec*> (o + i * s.o_row)
         for v in range(NV):
-            if start == ADD:
-                acc[i][v] = ot[v]
-            elif start == LANE_BIAS:
-                acc[i][v] = (<const vec*> bias)[v]
-            else:
-                acc[i][v] = splat(bias[i])
+            acc[i][v] = splat(0)
     for t in range(s.n_outer):
         at = a + s.a_off[t]
         bt = <const vec*> (b + s.b_off[t])
@@ -74,7 +62,17 @@ cdef inline void tile(int PX, int NV, const stream_t* s, const real* a, const re
     for i in range(PX):
         ot = <vec*> (o + i * s.o_row)
         for v in range(NV):
-            ot[v] = acc[i][v]
+            if start == ADD:
+                ot[v] = ot[v] + acc[i][v]
+            elif start == LANE_BIAS:
+                ot[v] = (<const vec*> bias)[v] + acc[i][v]
+            else:
+                ot[v] = splat(bias[i]) + acc[i][v]
+
+
+cdef inline bint fits(int PX, int NV) noexcept nogil:
+    """Whether the sums, NV vectors of `b` and a broadcast of `a` all stay in registers."""
+    return (PX + 1) * NV < REGISTERS
 
 
 # Tiles of each height for one width, chosen at run time; those that would spill are not compiled.
@@ -84,29 +82,29 @@ cdef inline void tile_rows(int NV, int px, const stream_t* s, const real* a, con
         tile(1, NV, s, a, b, start, bias, o)
     elif px == 2:
         tile(2, NV, s, a, b, start, bias, o)
-    elif px == 3:
+    elif px == 3 and fits(3, NV):
         tile(3, NV, s, a, b, start, bias, o)
-    elif px == 4 and 4 * NV <= MAX_ACC:
+    elif px == 4 and fits(4, NV):
         tile(4, NV, s, a, b, start, bias, o)
-    elif px == 5 and 5 * NV <= MAX_ACC:
+    elif px == 5 and fits(5, NV):
         tile(5, NV, s, a, b, start, bias, o)
-    elif px == 6 and 6 * NV <= MAX_ACC:
+    elif px == 6 and fits(6, NV):
         tile(6, NV, s, a, b, start, bias, o)
-    elif px == 7 and 7 * NV <= MAX_ACC:
+    elif px == 7 and fits(7, NV):
         tile(7, NV, s, a, b, start, bias, o)
-    elif px == 8 and 8 * NV <= MAX_ACC:
+    elif px == 8 and fits(8, NV):
         tile(8, NV, s, a, b, start, bias, o)
-    elif px == 9 and 9 * NV <= MAX_ACC:
+    elif px == 9 and fits(9, NV):
         tile(9, NV, s, a, b, start, bias, o)
-    elif px == 10 and 10 * NV <= MAX_ACC:
+    elif px == 10 and fits(10, NV):
         tile(10, NV, s, a, b, start, bias, o)
-    elif px == 11 and 11 * NV <= MAX_ACC:
+    elif px == 11 and fits(11, NV):
         tile(11, NV, s, a, b, start, bias, o)
-    elif px == 12 and 12 * NV <= MAX_ACC:
+    elif px == 12 and fits(12, NV):
         tile(12, NV, s, a, b, start, bias, o)
-    elif px == 13 and 13 * NV <= MAX_ACC:
+    elif px == 13 and fits(13, NV):
         tile(13, NV, s, a, b, start, bias, o)
-    elif px == 14 and 14 * NV <= MAX_ACC:
+    elif px == 14 and fits(14, NV):
         tile(14, NV, s, a, b, start, bias, o)
 
 
@@ -142,12 +140,16 @@ cdef void run_tile(int px, int nv, const stream_t* s, const real* a, const real*
 
 cdef idx_t tallest(idx_t nv) noexcept nogil:
     """Rows of the tallest tile that is nv vectors wide."""
-    return min(MAX_PX, MAX_ACC // nv)
+    return min(MAX_PX, (REGISTERS - 1) // nv - 1)
+
+
+cdef enum:
+    TILE_CYCLES = 30    # to call a tile, and to store it
 
 
 cdef idx_t tile_cost(idx_t px, idx_t nv) noexcept nogil:
-    """Issue slots of one reduction step: multiply-adds, loads two at a time, or latency."""
-    return max(px * nv, px // 2 + nv, <idx_t> 5)
+    """Cycles of one reduction step: multiply-adds, or fetching `b` from L2, or latency."""
+    return max(px * nv, 4 * nv, <idx_t> 5)
 
 
 cdef void store(const real* tile_out, idx_t tile_row, idx_t rows, idx_t lanes,

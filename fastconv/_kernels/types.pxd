@@ -13,3 +13,4 @@ cdef extern from "vec.h" nogil:
     vec interleave_high(vec a, vec b)
     enum:
         LANES
+        REGISTERS

@@ -24,6 +24,12 @@ static inline vec splat(real x) { return x - (vec){0}; }
 
 enum { LANES = VEC_BYTES / sizeof(real) };
 
+#if VEC_BYTES == 64 || defined(__aarch64__)
+enum { REGISTERS = 32 };
+#else
+enum { REGISTERS = 16 };
+#endif
+
 /* The first, or the second, halves of a and b with their lanes in turn: a0 b0 a1 b1 ... */
 #if !defined(FASTCONV_F64) && VEC_BYTES == 64
 #define LOW_LANES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23

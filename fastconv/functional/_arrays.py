@@ -22,13 +22,14 @@ def as_array(op, name, array, dtype=None):
         raise TypeError(f"{op}: {name} must be float32 or float64, got {array.dtype}")
     if dtype is not None and native != dtype:
         raise TypeError(f"{op}: {name} must be {dtype}, as the input is, got {array.dtype}")
-    if (
-        array.dtype != native
-        or not array.flags.aligned
-        or any(stride % array.itemsize for stride in array.strides)
-    ):
+    if array.dtype != native or not _whole_elements(array):
         array = np.array(array, dtype=native, order="K")
     return array
+
+
+def _whole_elements(array):
+    """Whether the array is aligned and steps from element to element in whole elements."""
+    return array.flags.aligned and not any(step % array.itemsize for step in array.strides)
 
 
 def as_like(op, name, array, input):
@@ -69,9 +70,12 @@ def channels_last(array):
 def empty(op, shape, dtype, like):
     """A new array of `shape` in the memory order of `like`: channels last, or C order."""
     _shapes.check_size(op, shape, dtype.itemsize)
-    if channels_last(like) and like.ndim == len(shape):
-        return np.moveaxis(np.empty((shape[0], *shape[2:], shape[1]), dtype), -1, 1)
-    return np.empty(shape, dtype)
+    try:
+        if channels_last(like) and like.ndim == len(shape):
+            return np.moveaxis(np.empty((shape[0], *shape[2:], shape[1]), dtype), -1, 1)
+        return np.empty(shape, dtype)
+    except MemoryError as error:
+        raise MemoryError(f"{op}: no memory for an output of shape {shape}: {error}") from None
 
 
 def check_out(op, out, shape, dtype, inputs):
@@ -82,6 +86,8 @@ def check_out(op, out, shape, dtype, inputs):
         raise ValueError(f"{op}: out must have shape {shape}, got {out.shape}")
     if out.dtype != dtype:
         raise ValueError(f"{op}: out must be {dtype}, got {out.dtype}")
+    if not _whole_elements(out):
+        raise ValueError(f"{op}: out must be aligned to its elements, got strides {out.strides}")
     if not out.flags.writeable:
         raise ValueError(f"{op}: out must be writeable")
     if any(np.may_share_memory(out, each) and np.shares_memory(out, each) for each in inputs):

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from fastconv import _shapes
 
 
+# Cells along an axis; twice this, times a few, stays far inside 64 bits.
+LARGEST = 2**46
+
+
 @dataclass(frozen=True)
 class Geometry:
     """The checked sizes of one convolution; a transposed one is held as the one it transposes.
@@ -49,6 +53,19 @@ class Geometry:
         )
 
 
+def _check_range(op, sizes, kernel, stride, pad, dilation):
+    """OverflowError for options that no array can call for, and kernels cannot add up."""
+    for name, values in (
+        ("stride", stride),
+        ("padding", (p for pair in pad for p in pair)),
+        ("dilation", (_shapes.dilated(k, d) for k, d in zip(kernel, dilation, strict=True))),
+        ("input", sizes),
+    ):
+        for value in values:
+            if value > LARGEST:
+                raise OverflowError(f"{op}: {name} must span at most 2**46 cells, got {value}")
+
+
 def weight_shape(op, ndim, weight, groups, lead_name):
     """(first, second, kernel) of a weight, checked against the groups."""
     if weight.ndim != ndim + 2:
@@ -73,6 +90,7 @@ def conv_geometry(op, ndim, shape, weight, stride, padding, dilation, groups):
     stride = _shapes.per_axis(op, "stride", stride, ndim, 1)
     dilation = _shapes.per_axis(op, "dilation", dilation, ndim, 1)
     pad = _shapes.padding_pairs(op, padding, shape[2:], kernel, stride, dilation)
+    _check_range(op, shape[2:], kernel, stride, pad, dilation)
     axes = tuple(zip(shape[2:], kernel, stride, pad, dilation, strict=True))
     for size, k, _, p, d in axes:
         if size + sum(p) < _shapes.dilated(k, d):
@@ -133,6 +151,7 @@ def transpose_geometry(
             wide = _wanted_size(op, ndim, output_size, least, stride)
     if min(wide) < 1 and 0 not in narrow:
         raise ValueError(f"{op}: padding {pad} leaves no output, sizes would be {wide}")
+    _check_range(op, wide, kernel, stride, pad, dilation)
     wide = tuple(max(0, size) for size in wide)
     return Geometry(
         op, shape[0], groups, wide, narrow, per_group * groups, in_channels,

@@ -10,7 +10,7 @@ from fastconv.functional import _arrays
 INT64 = np.dtype(np.int64)
 # Positions and spans stay below this, so that the kernels' sums of a few of them fit 64 bits.
 FAR = 2**61
-# A float32 kernel counts the cells that a window spans in 32 bits.
+# Within a window and from it to its neighbours, a float32 kernel counts cells in 32 bits.
 WIDEST_SPAN = 2**31 - 1
 # Columns that a mean adds up at once: a row of scratch stays in the first-level cache.
 SCRATCH_COLUMNS = 4096
@@ -27,8 +27,11 @@ def max_pool(
     span = 0
     for size, k, d in zip(sizes, kernel, dilation, strict=True):
         span = span * size + min((k - 1) * d, size - 1)
-    if span > WIDEST_SPAN:
-        raise OverflowError(f"{op}: a window must span at most 2**31 cells, got {span + 1}")
+    if x.dtype == np.float32 and span + sizes[-1] > WIDEST_SPAN:
+        raise OverflowError(
+            f"{op}: a window and a row must span at most 2**31 float32 cells, "
+            f"got {span + sizes[-1]}"
+        )
     y = _arrays.empty(op, x.shape[:2] + out, x.dtype, x)
     indices = _arrays.empty(op, y.shape, INT64, x) if return_indices else None
     threads = _threads.effective(op, num_threads, y.size * math.prod(map(min, kernel, sizes)))

@@ -19,7 +19,9 @@ from fastconv.functional import _arrays
 
 def filters(weight, groups):
     """(O, I/g, *k) as (G, O/g, I/g, kd, kh, kw), C-contiguous; a view if weight is so."""
-    split = np.ascontiguousarray(weight).reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
+    split = np.ascontiguousarray(weight).reshape(
+        groups, weight.shape[0] // groups, *weight.shape[1:]
+    )
     return _arrays.expand_space(split, lead=3)
 
 
@@ -51,9 +53,6 @@ def output(op, shape, dtype, like, batched, out, inputs):
         result = _arrays.empty(op, shape, dtype, like)
         return result, result if batched else result[0]
     _arrays.check_out(op, out, shape if batched else shape[1:], dtype, inputs)
-    aligned = out.flags.aligned and not any(step % out.itemsize for step in out.strides)
-    if not aligned:
-        raise ValueError(f"{op}: out must be aligned to its elements")
     return out if batched else out[np.newaxis], out
 
 
@@ -125,7 +124,6 @@ def check_grad_output(op, grad_output, ndim, shape, batched, dtype):
 
 
 def check_needs(op, needs):
-    needs = tuple(needs)
-    if len(needs) != 3:
+    if not isinstance(needs, (list, tuple)) or len(needs) != 3:
         raise ValueError(f"{op}: needs must hold three booleans, got {needs!r}")
     return tuple(bool(need) for need in needs)

@@ -41,19 +41,21 @@ def relu(input):
 def relu_backward(grad_output, input):
     """grad_output where the input is positive, else 0; `input` may be the output as well."""
     x, g = _pair("relu_backward", input, grad_output)
-    return _where(x > 0, g, 0)
+    return _where(x > 0, g)
 
 
 def leaky_relu(input, negative_slope=0.01):
     """x where positive, else negative_slope x."""
     x = _arrays.as_array("leaky_relu", "input", input)
-    return _leaky(x, x, negative_slope)
+    zero = x.dtype.type(0)
+    return np.maximum(x, zero) + x.dtype.type(negative_slope) * np.minimum(x, zero)
 
 
 def leaky_relu_backward(grad_output, input, negative_slope=0.01):
     """grad_output where the input is positive, else negative_slope grad_output."""
     x, g = _pair("leaky_relu_backward", input, grad_output)
-    return _leaky(g, x, negative_slope)
+    positive = x > 0
+    return _where(positive, g) + g.dtype.type(negative_slope) * _where(~positive, g)
 
 
 def sigmoid(input):
@@ -144,22 +146,20 @@ def _pair(op, input, grad_output):
     return x, _arrays.as_like(op, "grad_output", grad_output, x)
 
 
-def _where(condition, values, other):
-    """np.where in the dtype and memory order of `values`."""
-    result = np.full_like(values, other)
-    np.copyto(result, values, where=condition)
-    return result
+def _where(condition, values):
+    """`values` where the condition holds, else 0, in the memory order of the condition.
 
-
-def _leaky(values, x, negative_slope):
-    result = values.copy(order="K")
-    # Only where it is used: infinity times a slope of 0 would be NaN, and a warning.
-    return np.multiply(values, values.dtype.type(negative_slope), out=result, where=~(x > 0))
+    By bits: np.where takes five times as long, and 0 times infinity is NaN.
+    """
+    bits = np.dtype(f"i{values.itemsize}")
+    mask = -condition.astype(bits)
+    mask &= values.view(bits)
+    return mask.view(values.dtype)
 
 
 def _sigmoid(x):
-    small = np.exp(-np.abs(x))  # of the larger of x and -x: it cannot overflow
-    return _where(x < 0, small, 1) / (1 + small)
+    # exp(x) / (1 + exp(x)) where x is negative, 1 / (1 + exp(-x)) elsewhere: none overflows.
+    return np.exp(np.minimum(x, x.dtype.type(0))) / (1 + np.exp(-np.abs(x)))
 
 
 # Where the normal density is 0 in float64, and squares and cubes are far from overflow.

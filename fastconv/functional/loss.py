@@ -105,8 +105,10 @@ def _reduce(losses, reduction, count):
     if reduction == "none":
         return losses
     total = losses.sum()
+    if reduction == "sum":
+        return total
     # A mean over nothing is NaN, as in PyTorch.
-    return total if reduction == "sum" else total / count if count else total * np.nan
+    return total / losses.dtype.type(count) if count else losses.dtype.type(np.nan)
 
 
 def _grad_scale(op, grad_output, shape, dtype, reduction, count):

@@ -44,7 +44,9 @@ def batch_norm(
         _move(running_mean, mean, momentum)
         _move(running_var, variance * (count / (count - 1)), momentum)
     inverse = 1 / np.sqrt(variance + eps)
-    return _scale(centred, _over_channels(inverse, x), weight, bias), (mean, inverse)
+    factor = _over_channels(inverse, x)
+    factor = factor if weight is None else factor * weight
+    return _times_plus(centred, factor, bias), (mean, inverse)
 
 
 def batch_norm_backward(grad_output, input, weight, saved, training):
@@ -85,7 +87,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     inverse = 1 / np.sqrt(variance + eps)
     centred *= inverse
     saved = mean.reshape(groups.shape[:2]), inverse.reshape(groups.shape[:2])
-    return _scale(centred.reshape(x.shape), None, weight, bias), saved
+    return _times_plus(centred.reshape(x.shape), weight, bias), saved
 
 
 def group_norm_backward(grad_output, input, num_groups, weight, saved):
@@ -182,13 +184,12 @@ def _centre(x, axes):
     return centred, mean, np.square(centred).mean(axes, keepdims=True)
 
 
-def _scale(values, inverse, weight, bias):
-    """values * inverse * weight + bias, in place; None stands for no factor and no term."""
-    factors = [each for each in (inverse, weight) if each is not None]
-    if factors:
-        values *= np.prod(np.broadcast_arrays(*factors), axis=0) if len(factors) > 1 else factors[0]
-    if bias is not None:
-        values += bias
+def _times_plus(values, factor, term):
+    """values * factor + term, in place; None stands for none."""
+    if factor is not None:
+        values *= factor
+    if term is not None:
+        values += term
     return values
 
 

@@ -64,7 +64,17 @@ def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
 def unfold_backward(grad_output, input_shape, kernel_size, dilation=1, padding=0, stride=1):
     """Gradient of `unfold` by its input, of shape `input_shape`: a `fold`."""
     op = "unfold_backward"
-    return _fold(op, grad_output, tuple(input_shape)[-2:], kernel_size, dilation, padding, stride)
+    if not isinstance(input_shape, (list, tuple)) or len(input_shape) not in (3, 4):
+        raise ValueError(
+            f"{op}: input_shape must be (N, C, H, W) or (C, H, W), got {input_shape!r}"
+        )
+    grad = _fold(op, grad_output, input_shape[-2:], kernel_size, dilation, padding, stride)
+    if grad.shape != tuple(input_shape):
+        raise ValueError(
+            f"{op}: grad_output of shape {np.shape(grad_output)} belongs to an input of shape "
+            f"{grad.shape}, got input_shape={tuple(input_shape)}"
+        )
+    return grad
 
 
 def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
@@ -141,6 +151,7 @@ class _Windows:
     """The checked sizes of sliding windows over two spatial axes."""
 
     def __init__(self, op, sizes, kernel_size, dilation, padding, stride):
+        self.op = op
         self.kernel = _shapes.per_axis(op, "kernel_size", kernel_size, 2, 1)
         self.dilation = _shapes.per_axis(op, "dilation", dilation, 2, 1)
         self.pad = _shapes.per_axis(op, "padding", padding, 2, 0)
@@ -161,6 +172,7 @@ class _Windows:
     def padded(self, shape, dtype):
         """Zeros for (N, C, H, W) and its padding, and the view inside of the padding."""
         outer = (*shape[:2], *(n + 2 * p for n, p in zip(self.sizes, self.pad, strict=True)))
+        _shapes.check_size(self.op, outer, dtype.itemsize)
         zeros = np.zeros(outer, dtype)
         inner = (slice(p, p + n) for n, p in zip(self.sizes, self.pad, strict=True))
         return zeros, zeros[(..., *inner)]
@@ -176,9 +188,11 @@ class _Windows:
 
 
 def _unfold(x, windows):
+    shape = (*x.shape[:2], *windows.kernel, *windows.out)
+    _shapes.check_size(windows.op, shape, x.itemsize)
     padded, inner = windows.padded(x.shape, x.dtype)
     inner[...] = x
-    columns = np.empty((*x.shape[:2], *windows.kernel, *windows.out), x.dtype)
+    columns = np.empty(shape, x.dtype)
     for tap, cells in windows.taps(padded):
         columns[:, :, *tap] = cells
     n, c = x.shape[:2]

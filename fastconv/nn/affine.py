@@ -3,7 +3,7 @@
 from fastconv.nn.module import Module
 
 
-class Affine(Module):
+class _Affine(Module):
     """A module with `weight` and `bias`, each a Parameter or None."""
 
     weight = None

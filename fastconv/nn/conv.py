@@ -4,11 +4,11 @@ import numpy as np
 
 from fastconv import _shapes
 from fastconv import functional as F
-from fastconv.nn.affine import Affine
+from fastconv.nn.affine import _Affine
 from fastconv.nn.init import weight_and_bias
 
 
-class _ConvNd(Affine):
+class _ConvNd(_Affine):
     """What all six share.  A subclass names its rank, its functionals and their options."""
 
     ndim = None

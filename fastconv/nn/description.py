@@ -9,7 +9,6 @@ import inspect
 
 import numpy as np
 
-from fastconv import nn
 from fastconv.nn.module import Module
 
 
@@ -71,13 +70,14 @@ def _construct(name, arguments):
         raise ValueError(f"build: {name}: {error}") from error
 
 
-def _classes():
-    named = ((name, getattr(nn, name)) for name in nn.__all__)
-    return {
-        name: value
-        for name, value in named
-        if isinstance(value, type) and issubclass(value, Module) and value is not Module
-    }
+def _classes(base=Module):
+    """Name -> class for the modules of fastconv.nn, and not those of its users."""
+    found = {}
+    for value in base.__subclasses__():
+        if value.__module__.startswith("fastconv.nn.") and not value.__name__.startswith("_"):
+            found[value.__name__] = value
+        found |= _classes(value)
+    return found
 
 
 def _modules_in(value):

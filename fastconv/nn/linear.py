@@ -4,11 +4,11 @@ import numpy as np
 
 from fastconv import functional as F
 from fastconv._shapes import integer
-from fastconv.nn.affine import Affine
+from fastconv.nn.affine import _Affine
 from fastconv.nn.init import weight_and_bias
 
 
-class Linear(Affine):
+class Linear(_Affine):
     """x weight^T + bias for x (..., in_features), weight (out_features, in_features).
 
     Both start uniform within 1 / sqrt(in_features), as in PyTorch.

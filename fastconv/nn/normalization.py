@@ -4,11 +4,11 @@ import numpy as np
 
 from fastconv import functional as F
 from fastconv._shapes import integer
-from fastconv.nn.affine import Affine
+from fastconv.nn.affine import _Affine
 from fastconv.nn.module import Parameter
 
 
-class _Norm(Affine):
+class _Norm(_Affine):
     def _set_up(self, channels, affine, dtype):
         if affine:
             self.weight = Parameter(np.ones(channels, dtype))

@@ -1,0 +1,41 @@
+# Scratch memory from call to call.  Fresh pages cost more than the arithmetic of a small layer, so
+# the last block that a call gave back waits for the next one.
+
+cdef extern from *:
+    """
+    #define KEPT_BYTES ((size_t)64 << 20)
+    #if defined(__GNUC__)
+    #define exchange_pointer(place, value) __atomic_exchange_n(place, value, __ATOMIC_ACQ_REL)
+    #else
+    #include <windows.h>
+    #define exchange_pointer(place, value) InterlockedExchangePointer(place, value)
+    #endif
+    """
+    size_t KEPT_BYTES
+    void* exchange_pointer(void** place, void* value) nogil
+
+
+cdef void* kept = NULL      # a block that begins with its size, or NULL
+
+
+cdef void* take_scratch(size_t bytes) noexcept nogil:
+    """At least so many bytes, one cache line into a block; NULL without memory."""
+    cdef size_t* block = <size_t*> exchange_pointer(&kept, NULL)
+    if block != NULL and block[0] < bytes:
+        free(block)
+        block = NULL
+    if block == NULL:
+        block = <size_t*> malloc(bytes + ALIGN)
+        if block == NULL:
+            return NULL
+        block[0] = bytes
+    return <char*> block + ALIGN
+
+
+cdef void give_scratch(void* scratch) noexcept nogil:
+    cdef size_t* block
+    if scratch != NULL:
+        block = <size_t*> (<char*> scratch - ALIGN)
+        if block[0] <= KEPT_BYTES:
+            block = <size_t*> exchange_pointer(&kept, block)
+        free(block)
