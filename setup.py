@@ -131,6 +131,9 @@ class BuildKernels(build_ext):
 
 
 setup(
-    ext_modules=[Extension("fastconv._kernels.cpu", [f"{KERNELS}/cpu.pyx"])],
+    ext_modules=[
+        Extension(f"fastconv._kernels.{name}", [f"{KERNELS}/{name}.pyx"])
+        for name in ("cpu", "memory")
+    ],
     cmdclass={"build_ext": BuildKernels},
 )

@@ -39,13 +39,16 @@ def _cgroup_quota(root=Path("/sys/fs/cgroup")):
     return max(1, math.ceil(quota / period)) if quota > 0 and period > 0 else math.inf
 
 
+_quota = _cgroup_quota()  # once: reading it costs more than a small kernel
+
+
 def available_processors():
     """Processors that this process may use: affinity mask and cgroup quota."""
     try:
         count = len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system
         count = os.cpu_count() or 1
-    return int(min(count, _cgroup_quota()))
+    return int(min(count, _quota))
 
 
 def _default():

@@ -42,7 +42,11 @@ def load(path):
     or holds an element type that NumPy lacks (bfloat16).
     """
     with _opened("load", path) as file:
-        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a dict
+        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a dict
+        for key, array in arrays.items():
+            if array.dtype.isbuiltin != 1:  # ml_dtypes, where it is installed, knows bfloat16
+                raise TypeError(f"{key} has elements of type {array.dtype}")
+        return arrays
 
 
 def load_metadata(path):

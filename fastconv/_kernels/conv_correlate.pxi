@@ -115,7 +115,8 @@ cdef void choose_blocks(correlate_t* self, idx_t num_threads) noexcept nogil:
         work *= window.axis[axis].grid
         least[axis] = 1
     least[2] = min(block[2], 4 * self.nv * LANES if self.rows else 4 * self.px)
-    self.n_chunks = min(self.n_blocks, ceil_div(packed, WEIGHT_BYTES))
+    # Weights that several blocks of positions read again should stay in L2 meanwhile.
+    self.n_chunks = 1 if p.batch == 1 else min(self.n_blocks, ceil_div(packed, WEIGHT_BYTES))
     while True:
         tasks = p.batch * p.groups * self.n_chunks
         for axis in range(AXES):

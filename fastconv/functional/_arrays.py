@@ -4,9 +4,14 @@ Kernels read any strides, but want native, aligned float32 or float64 elements. 
 the operation, the parameter, the value got and the rule.
 """
 
+import math
+
 import numpy as np
 
 from fastconv import _shapes
+from fastconv._kernels import memory
+
+RECYCLED_BYTES = 64 * 1024
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -67,13 +72,21 @@ def channels_last(array):
     return np.moveaxis(array, 1, -1).flags.c_contiguous
 
 
-def empty(op, shape, dtype, like):
-    """A new array of `shape` in the memory order of `like`: channels last, or C order."""
+def empty(op, shape, dtype, like=None):
+    """A new array of `shape` in the memory order of `like`: channels last, or else C order."""
     _shapes.check_size(op, shape, dtype.itemsize)
+    if like is not None and like.ndim == len(shape) and channels_last(like):
+        return np.moveaxis(_empty(op, (shape[0], *shape[2:], shape[1]), dtype), -1, 1)
+    return _empty(op, shape, dtype)
+
+
+def _empty(op, shape, dtype):
+    """A new C-contiguous array; a large one in recycled memory, that need not be mapped again."""
+    nbytes = math.prod(shape) * dtype.itemsize
     try:
-        if channels_last(like) and like.ndim == len(shape):
-            return np.moveaxis(np.empty((shape[0], *shape[2:], shape[1]), dtype), -1, 1)
-        return np.empty(shape, dtype)
+        if nbytes < RECYCLED_BYTES:
+            return np.empty(shape, dtype)
+        return np.ndarray(shape, dtype, memory.Buffer(nbytes))
     except MemoryError as error:
         raise MemoryError(f"{op}: no memory for an output of shape {shape}: {error}") from None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fastconv import _shapes
 
 
-# Cells along an axis; twice this, times a few, stays far inside 64 bits.
+# Cells along an axis; kernels add and multiply such numbers within 64 bits.
 LARGEST = 2**46
 
 
@@ -44,26 +44,24 @@ class Geometry:
         return cells * (self.wide_channels // self.groups) * math.prod(self.kernel)
 
     def kernel_args(self):
-        """stride, dilation and low padding for the kernels, which always see three axes."""
+        """stride, dilation and low padding for the kernels, which always see three axes.
+
+        OverflowError for options that no array can call for, and kernels cannot add up.
+        """
+        spans = map(_shapes.dilated, self.kernel, self.dilation)
+        pads = (p for pair in self.pad for p in pair)
+        for name, values in ("stride", self.stride), ("padding", pads), ("dilation", spans):
+            for value in values:
+                if value > LARGEST:
+                    raise OverflowError(
+                        f"{self.op}: {name} must span at most 2**46 cells, got {value}"
+                    )
         missing = 3 - len(self.kernel)
         return (
             (1,) * missing + self.stride,
             (1,) * missing + self.dilation,
             (0,) * missing + tuple(low for low, _ in self.pad),
         )
-
-
-def _check_range(op, sizes, kernel, stride, pad, dilation):
-    """OverflowError for options that no array can call for, and kernels cannot add up."""
-    for name, values in (
-        ("stride", stride),
-        ("padding", (p for pair in pad for p in pair)),
-        ("dilation", (_shapes.dilated(k, d) for k, d in zip(kernel, dilation, strict=True))),
-        ("input", sizes),
-    ):
-        for value in values:
-            if value > LARGEST:
-                raise OverflowError(f"{op}: {name} must span at most 2**46 cells, got {value}")
 
 
 def weight_shape(op, ndim, weight, groups, lead_name):
@@ -90,7 +88,6 @@ def conv_geometry(op, ndim, shape, weight, stride, padding, dilation, groups):
     stride = _shapes.per_axis(op, "stride", stride, ndim, 1)
     dilation = _shapes.per_axis(op, "dilation", dilation, ndim, 1)
     pad = _shapes.padding_pairs(op, padding, shape[2:], kernel, stride, dilation)
-    _check_range(op, shape[2:], kernel, stride, pad, dilation)
     axes = tuple(zip(shape[2:], kernel, stride, pad, dilation, strict=True))
     for size, k, _, p, d in axes:
         if size + sum(p) < _shapes.dilated(k, d):
@@ -151,7 +148,6 @@ def transpose_geometry(
             wide = _wanted_size(op, ndim, output_size, least, stride)
     if min(wide) < 1 and 0 not in narrow:
         raise ValueError(f"{op}: padding {pad} leaves no output, sizes would be {wide}")
-    _check_range(op, wide, kernel, stride, pad, dilation)
     wide = tuple(max(0, size) for size in wide)
     return Geometry(
         op, shape[0], groups, wide, narrow, per_group * groups, in_channels,

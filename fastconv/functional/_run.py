@@ -79,7 +79,7 @@ def run_grad_input(geometry, grad_output, filters, bias, grad, num_threads):
 
 
 def run_grad_weight(geometry, x, grad_output, weight, num_threads):
-    grad = np.empty(weight.shape, weight.dtype)
+    grad = _arrays.empty(geometry.op, weight.shape, weight.dtype)
     if x.size == 0 or grad_output.size == 0:
         grad[...] = 0
         return grad
@@ -124,6 +124,8 @@ def check_grad_output(op, grad_output, ndim, shape, batched, dtype):
 
 
 def check_needs(op, needs):
-    if not isinstance(needs, (list, tuple)) or len(needs) != 3:
+    if not isinstance(needs, (list, tuple)):
+        raise TypeError(f"{op}: needs must be a tuple of three booleans, got {needs!r}")
+    if len(needs) != 3:
         raise ValueError(f"{op}: needs must hold three booleans, got {needs!r}")
     return tuple(bool(need) for need in needs)

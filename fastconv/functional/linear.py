@@ -58,7 +58,7 @@ def linear(input, weight, bias=None, *, out=None, num_threads=None):
     bias = _run.check_bias(op, bias, weight.shape[0], x.dtype)
     shape = (*x.shape[:-1], weight.shape[0])
     if out is None:
-        out = _arrays.empty(op, shape, x.dtype, np.empty(0))
+        out = _arrays.empty(op, shape, x.dtype)
     else:
         _arrays.check_out(op, out, shape, x.dtype, [x, weight] + ([] if bias is None else [bias]))
         if not out.flags.c_contiguous:
@@ -97,7 +97,7 @@ def linear_backward(grad_output, input, weight, *, needs=(True, True, True), num
     signal = _signal(g)
     grad_input = grad_weight = grad_bias = None
     if need_input:
-        grad_input = _arrays.empty(op, x.shape, x.dtype, np.empty(0))
+        grad_input = _arrays.empty(op, x.shape, x.dtype)
         filters = _run.filters(weight[:, :, np.newaxis], 1)
         _run.run_grad_input(geometry, signal, filters, None, _signal(grad_input), num_threads)
     if need_weight:

@@ -1,0 +1,97 @@
+# cython: language_level=3
+"""Memory for outputs, recycled.
+
+Fresh pages cost more than the arithmetic of a small layer: the system maps and clears them at the
+first touch.  A `Buffer` takes a block that an earlier one has given back, where there is one of
+about its size.  At most KEPT_BYTES wait in this way; FASTCONV_NO_CACHE=1 keeps none.
+"""
+
+import os
+
+from cpython.buffer cimport PyBuffer_FillInfo
+from libc.stdlib cimport free, malloc
+
+cdef enum:
+    ALIGN = 64          # bytes: a cache line, and the widest vector
+    KEPT_BLOCKS = 64
+
+KEPT_BYTES = 0 if os.environ.get("FASTCONV_NO_CACHE") == "1" else 256 * 1024 * 1024
+
+
+cdef struct block_t:
+    void* memory        # as malloc gave it
+    size_t bytes
+
+
+# The blocks that wait, the oldest first.  Only touched with the GIL held.
+cdef block_t kept[KEPT_BLOCKS]
+cdef int n_kept = 0
+cdef size_t kept_bytes = 0
+cdef size_t limit = KEPT_BYTES
+
+
+cdef block_t remove(int index) noexcept:
+    global n_kept, kept_bytes
+    cdef block_t block = kept[index]
+    cdef int i
+    for i in range(index, n_kept - 1):
+        kept[i] = kept[i + 1]
+    n_kept -= 1
+    kept_bytes -= block.bytes
+    return block
+
+
+cdef block_t take(size_t bytes) noexcept:
+    """A block of so many bytes, not above a quarter more; its memory is NULL without memory."""
+    cdef block_t block
+    cdef int i
+    for i in range(n_kept - 1, -1, -1):
+        if bytes <= kept[i].bytes <= bytes + bytes // 4:
+            return remove(i)
+    block.bytes = bytes
+    block.memory = malloc(bytes + ALIGN)
+    return block
+
+
+cdef void give(block_t block) noexcept:
+    global n_kept, kept_bytes
+    if block.bytes > limit:
+        free(block.memory)
+        return
+    while n_kept == KEPT_BLOCKS or (n_kept > 0 and kept_bytes + block.bytes > limit):
+        free(remove(0).memory)
+    kept[n_kept] = block
+    n_kept += 1
+    kept_bytes += block.bytes
+
+
+cdef class Buffer:
+    """A writeable, contiguous block of bytes that starts at a cache line; not cleared."""
+
+    cdef block_t block
+    cdef Py_ssize_t bytes
+
+    def __cinit__(self, size_t bytes):
+        self.block = take(bytes)
+        self.bytes = bytes
+        if self.block.memory == NULL:
+            raise MemoryError(f"no memory for {bytes} bytes")
+
+    def __dealloc__(self):
+        if self.block.memory != NULL:
+            give(self.block)
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        cdef size_t start = (<size_t> self.block.memory + ALIGN - 1) // ALIGN * ALIGN
+        PyBuffer_FillInfo(view, self, <void*> start, self.bytes, 0, flags)
+
+
+def empty_cache():
+    """Gives the memory that waits for the next outputs back to the system."""
+    while n_kept:
+        free(remove(0).memory)
+
+
+def cached_bytes():
+    """Bytes that wait for the next outputs."""
+    return kept_bytes
