@@ -12,6 +12,7 @@ Each line uses only those below it.  Beside them: gradcheck, save, load, show_co
 import importlib.metadata
 
 from fastconv import callbacks, data, functional, nn, optim
+from fastconv._kernels.memory import empty_cache
 from fastconv._random import manual_seed
 from fastconv._threads import get_num_threads, num_threads, set_num_threads
 from fastconv.config import show_config
@@ -27,6 +28,7 @@ __all__ = [
     "History",
     "callbacks",
     "data",
+    "empty_cache",
     "evaluate",
     "fit",
     "functional",

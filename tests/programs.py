@@ -15,7 +15,8 @@ def run(*arguments, timeout=120, **environment):
     path = os.pathsep.join([HOME, *filter(None, [os.environ.get("PYTHONPATH")])])
     variables = {**os.environ, "PYTHONPATH": path, **environment}
     return subprocess.run(
-        [sys.executable, "-W", "error", *arguments],
+        # -P: the folder that the tests run in may hold a fastconv whose kernels are not built.
+        [sys.executable, "-P", "-W", "error", *arguments],
         env={name: value for name, value in variables.items() if value is not None},
         capture_output=True,
         text=True,

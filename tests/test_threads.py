@@ -155,7 +155,7 @@ def test_the_container_s_quota(tmp_path, files, quota):
 
 
 def test_the_quota_limits_the_processors(monkeypatch):
-    monkeypatch.setattr(_threads, "_cgroup_quota", lambda: 1)
+    monkeypatch.setattr(_threads, "_quota", 1)
     assert _threads.available_processors() == 1
 
 

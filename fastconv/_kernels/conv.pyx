@@ -39,7 +39,8 @@ from libc.string cimport memcpy, memset
 
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
-    LANES, REGISTERS, first_lanes, idx_t, interleave_high, interleave_low, real, splat, sum_lanes, vec,
+    LANES, REGISTERS, first_lanes, idx_t, interleave_high, interleave_low, prefetch, real, splat,
+    sum_lanes, vec,
 )
 
 cdef enum:

@@ -18,6 +18,8 @@ cdef struct correlate_t:
     idx_t chunk, n_chunks   # blocks that a task takes, and how often that goes into n_blocks
     idx_t n_pos[AXES]       # blocks of output positions
     idx_t n_taps
+    idx_t inner, inner_step # the inner loop: input channels, or the taps of a row if there is one
+    bint shared             # weights are packed once, for all tasks; else each task packs its own
     idx_t* phase            # [phases + 1] first tap of each phase, all axes together
     idx_t* tap_input        # [n_taps] offset in the strip
     idx_t* tap_weight       # [n_taps] offset in a filter
@@ -142,6 +144,7 @@ cdef void choose_blocks(correlate_t* self, idx_t num_threads) noexcept nogil:
             break
     self.chunk = ceil_div(self.n_blocks, self.n_chunks)
     self.n_chunks = ceil_div(self.n_blocks, self.chunk)
+    self.shared = p.batch * self.n_pos[0] * self.n_pos[1] * self.n_pos[2] > 1
     # Row lanes load whole vectors, past the end of a row too: only a strip allows that.
     if not self.rows and reads_in_place(window, p):
         window_direct(window, p)
@@ -182,7 +185,28 @@ cdef int correlate_tables(correlate_t* self) noexcept nogil:
     if dense_taps(self):
         for t in range(self.n_taps):
             self.tap_at[self.tap_weight[t] + backwards(self)] = t
+    fold_taps(self)
     return OK
+
+
+cdef void fold_taps(correlate_t* self) noexcept nogil:
+    """Makes the taps of a row the inner loop where there is but one channel to loop over."""
+    cdef const axis_t* axis = &self.window.axis[0]
+    cdef idx_t n = axis[2].n_taps, t
+    self.inner = self.p.in_channels
+    self.inner_step = self.window.channel_step
+    if self.inner != 1 or n < 2 or axis[0].n_phases * axis[1].n_phases * axis[2].n_phases != 1:
+        return
+    for t in range(2, n):
+        if self.tap_input[t] - self.tap_input[t - 1] != self.tap_input[1] - self.tap_input[0]:
+            return
+    self.inner = n
+    self.inner_step = self.tap_input[1] - self.tap_input[0]
+    self.phase[1] = self.n_taps // n
+    for t in range(self.phase[1]):
+        self.tap_input[t] = self.tap_input[t * n]
+        self.tap_packed[t] = self.tap_packed[t * n]
+        self.tap_last[t] = self.tap_last[t * n]
 
 
 cdef inline idx_t last_width(const correlate_t* self) noexcept nogil:
@@ -269,7 +293,7 @@ cdef struct task_t:
     idx_t m[AXES]           # first position of the block
     idx_t columns           # output columns of the block, all phases together
     const real* origin      # the block's start in the strip, or in the input
-    const real* packed      # weights of the group
+    const real* packed      # weights of the group, or of the present block alone
     real* y                 # image and group of the output
     real* pixels            # a few rows of output as [pixel][channel], before they are turned
     idx_t capacity          # pixels that fit there
@@ -292,12 +316,12 @@ cdef void channel_lanes_row(const correlate_t* self, const task_t* task, idx_t p
                             idx_t column) noexcept nogil:
     """One row of a block of channels, its column phases in turn; pixels of o are `column` apart."""
     cdef const window_t* window = &self.window
-    cdef const real* weights = task.packed + block * self.block_elements
+    cdef const real* weights = task.packed + block * self.block_elements * self.shared
     cdef idx_t stretch = self.p.stretch[2], nv = width // LANES, f2, i, q, count, px
     cdef stream_t s
-    s.n_inner = self.p.in_channels
+    s.n_inner = self.inner
     s.a_row = window.cell_step
-    s.a_step = window.channel_step
+    s.a_step = self.inner_step
     s.b_step = width
     s.o_row = column * stretch
     for f2 in range(window.axis[2].n_phases):
@@ -319,13 +343,13 @@ cdef void row_lanes_row(const correlate_t* self, const task_t* task, idx_t phase
                         idx_t width, const real* row, real* o) noexcept nogil:
     """One row of a block of channels, its column phases in turn, in vectors of columns."""
     cdef const conv_t* p = &self.p
-    cdef const real* weights = task.packed + block * self.block_elements
+    cdef const real* weights = task.packed + block * self.block_elements * self.shared
     cdef idx_t o_column = p.out_step[2] * p.stretch[2], f2, v, nv, count
     cdef stream_t s
-    s.n_inner = p.in_channels
+    s.n_inner = self.inner
     s.a_row = 1
     s.a_step = width
-    s.b_step = self.window.channel_step
+    s.b_step = self.inner_step
     for f2 in range(self.window.axis[2].n_phases):
         count = positions(self, task, 2, f2)
         s.n_outer = self.phase[phase + f2 + 1] - self.phase[phase + f2]
@@ -388,13 +412,15 @@ cdef inline idx_t held_pixels(const correlate_t* self) noexcept nogil:
     return min(self.window.axis[2].block * self.p.stretch[2], self.p.out_size[2]) + 4 * LANES
 
 
-cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, const real* packed,
-                         real* y, real* scratch) noexcept nogil:
+cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, const real* w,
+                         const real* bias, const real* packed, real* y,
+                         real* scratch) noexcept nogil:
     """One block of output positions of one image and group, for a chunk of its channels."""
     cdef const conv_t* p = &self.p
     cdef const window_t* window = &self.window
     cdef const axis_t* axis = &window.axis[0]
     cdef idx_t n, chunk, group, f0, f1, i0, block, rest
+    cdef real* own
     cdef const real* plane
     cdef real* o
     cdef task_t task
@@ -413,8 +439,9 @@ cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, co
     x = x + n * p.in_batch + group * p.in_channels * p.in_channel
     task.y = y + n * p.out_batch + group * p.out_channels * p.out_channel
     task.columns = min(axis[2].block * p.stretch[2], p.out_size[2] - task.m[2] * p.stretch[2])
-    task.packed = packed + group * self.n_blocks * self.block_elements
     task.pixels = scratch + window.elements
+    own = task.pixels + pixel_elements(self)
+    task.packed = packed + group * self.n_blocks * self.block_elements if self.shared else own
     task.capacity = held_pixels(self)
     if window.direct:
         task.origin = (x + task.m[0] * window.plane_step + task.m[1] * window.row_step
@@ -422,9 +449,11 @@ cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, co
     else:
         window_fill(window, p, x, task.m[0], task.m[1], task.m[2], scratch)
         task.origin = scratch
-    for f0 in range(axis[0].n_phases):
-        for f1 in range(axis[1].n_phases):
-            for block in range(chunk * self.chunk, min(self.n_blocks, (chunk + 1) * self.chunk)):
+    for block in range(chunk * self.chunk, min(self.n_blocks, (chunk + 1) * self.chunk)):
+        if not self.shared:
+            pack_block(self, w, bias, group, block, own)
+        for f0 in range(axis[0].n_phases):
+            for f1 in range(axis[1].n_phases):
                 for i0 in range(positions(self, &task, 0, f0)):
                     plane = task.origin + i0 * window.plane_step
                     o = (task.y + block * self.width * p.out_channel
@@ -433,6 +462,11 @@ cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, co
                          + task.m[2] * p.stretch[2] * p.out_step[2])
                     correlate_plane(self, &task, (f0 * axis[1].n_phases + f1) * axis[2].n_phases,
                                     f1, block, plane, o)
+
+
+cdef inline idx_t pixel_elements(const correlate_t* self) noexcept nogil:
+    """Of the pixels that wait to be turned, or of one tile."""
+    return round_up(max(<idx_t> (MAX_PX * MAX_NV * LANES), held_pixels(self) * self.width), ALIGN)
 
 
 cdef int correlate_plan(correlate_t* self, const conv_t* problem,
@@ -461,10 +495,10 @@ cdef int correlate(const conv_t* problem, const real* x, const real* w, const re
     cdef real* packed
     cdef real* scratch
     if status == OK:
-        blocks = self.p.groups * self.n_blocks
-        elements = round_up(
-            self.window.elements
-            + max(<idx_t> (MAX_PX * MAX_NV * LANES), held_pixels(&self) * self.width), ALIGN)
+        blocks = self.p.groups * self.n_blocks if self.shared else 0
+        elements = self.window.elements + pixel_elements(&self)
+        if not self.shared:
+            elements += self.block_elements
         memory = take_scratch(
             <size_t> (blocks * self.block_elements + num_threads * elements) * sizeof(real)
             + ALIGN)
@@ -478,7 +512,8 @@ cdef int correlate(const conv_t* problem, const real* x, const real* w, const re
         tasks = (self.p.groups * self.n_chunks * self.p.batch
                  * self.n_pos[0] * self.n_pos[1] * self.n_pos[2])
         for i in prange(tasks, num_threads=num_threads, schedule="dynamic"):
-            correlate_task(&self, i, x, packed, y, scratch + omp_get_thread_num() * elements)
+            correlate_task(&self, i, x, w, bias, packed, y,
+                           scratch + omp_get_thread_num() * elements)
     give_scratch(memory)
     free(self.tables)
     window_free(&self.window)

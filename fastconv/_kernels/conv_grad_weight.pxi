@@ -8,8 +8,8 @@
 # into its own buffer, and the parts are added in order.
 
 cdef enum:
-    PART_TASKS = 16                     # tasks that the parts should give, whatever the threads
-    PART_POSITIONS = 512                # a part this long outweighs its own zeroing and adding
+    PART_WORK = 64 * 1024 * 1024        # multiply-adds that a task should have, whatever the threads
+    PART_POSITIONS = 768                # a part this long outweighs its own zeroing and adding
     PART_BYTES = 16 * 1024 * 1024       # all parts together, where one part is smaller
 
 
@@ -161,12 +161,14 @@ cdef void choose_parts(grad_weight_t* self) noexcept nogil:
     cdef idx_t positions = (self.p.batch * self.p.out_size[0] * self.p.out_size[1]
                             * self.p.out_size[2])
     cdef idx_t block = self.n_taps * self.p.in_channels * self.width * <idx_t> sizeof(real)
-    self.n_parts = min(ceil_div(PART_TASKS, groups), positions // PART_POSITIONS)
+    cdef idx_t work = positions * groups * self.n_blocks * (block // <idx_t> sizeof(real))
+    cdef idx_t tasks = max(<idx_t> 8, min(<idx_t> 64, work // PART_WORK))
+    self.n_parts = min(ceil_div(tasks, groups), positions // PART_POSITIONS)
     self.n_parts = min(self.n_parts, PART_BYTES // (groups * self.n_blocks * block))
     self.n_parts = max(<idx_t> 1, min(self.n_parts, self.n_units))
     # Blocks of one task share its strips, while their sums stay in L2.
     self.n_chunks = min(self.n_blocks, max(ceil_div(self.n_blocks * block, WEIGHT_BYTES),
-                                           ceil_div(PART_TASKS, groups * self.n_parts)))
+                                           ceil_div(tasks, groups * self.n_parts)))
     self.chunk = ceil_div(self.n_blocks, self.n_chunks)
     self.n_chunks = ceil_div(self.n_blocks, self.chunk)
 

@@ -27,7 +27,12 @@ cdef void turn_square(const real* source, idx_t source_row, idx_t rows, const re
     cdef vec odd_stage[16]
     cdef int i
     for i in range(LANES):
-        even_stage[i] = (<const vec*> (source + i * source_row))[0] if i < rows else splat(0)
+        if i < rows:
+            even_stage[i] = (<const vec*> (source + i * source_row))[0]
+            # More rows than the hardware follows by itself.
+            prefetch(source + i * source_row, 4 * LANES)
+        else:
+            even_stage[i] = splat(0)
     perfect_shuffle(even_stage, odd_stage)
     if LANES >= 4:
         perfect_shuffle(odd_stage, even_stage)

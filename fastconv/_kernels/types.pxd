@@ -7,6 +7,7 @@ cdef extern from "vec.h" nogil:
     ctypedef float real
     ctypedef float vec
     vec splat(real x)
+    void prefetch(const real* place, long ahead)
     vec first_lanes(vec x, long lanes)
     real sum_lanes(vec x)
     vec interleave_low(vec a, vec b)

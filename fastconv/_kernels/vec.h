@@ -58,6 +58,11 @@ typedef lane_index lane_indices __attribute__((vector_size(VEC_BYTES)));
 typedef lane_index loose_indices
     __attribute__((vector_size(VEC_BYTES), aligned(sizeof(real)), may_alias));
 
+/* Starts to fetch what lies `ahead` elements on; any address will do. */
+static inline void prefetch(const real *place, long ahead) {
+    __builtin_prefetch((const void *)((size_t)place + (size_t)ahead * sizeof(real)));
+}
+
 /* The first `lanes` lanes of x, zero in the others, whatever they hold. */
 static inline vec first_lanes(vec x, long lanes) {
     static const lane_index mask[2 * LANES] = {KEEP_LANES};
