@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from fastconv import _shapes
 
-
 # Cells along an axis; kernels add and multiply such numbers within 64 bits.
 LARGEST = 2**46
 
