@@ -14,10 +14,11 @@
 #    | correlate, row lanes    | packed weights          | input row, output columns    |
 #    | grad_weight, by channel | input channels (or taps)| grad_output, out channels    |
 #
-# b) `correlate` (conv_correlate.pxi) is both forward and grad_input.  Forward moves a window by
-#    `stride`; grad_input moves a window by 1 over a grad_output stretched by `stretch` zeros in
-#    between, with regrouped filters.  No zero is ever stored: output positions of equal remainder
-#    modulo `stretch` form a phase, and a phase only sees the taps that meet its input cells.
+# b) `correlate` (conv_plan.pxi, conv_pack.pxi, conv_correlate.pxi) is both forward and grad_input.
+#    Forward moves a window by `stride`; grad_input moves a window by 1 over a grad_output stretched
+#    by `stretch`, with regrouped filters.  The zeros of stretching are never stored: output
+#    positions of equal remainder modulo `stretch` form a phase, and a phase only sees the taps that
+#    meet its input cells.
 #
 # c) A task copies the window of input that it needs into a strip (conv_window.pxi), padded with
 #    zeros and sorted so that stride, dilation and phases vanish: in the strip every problem is a
@@ -91,8 +92,11 @@ include "conv_scratch.pxi"
 include "conv_tile.pxi"
 include "conv_turn.pxi"
 include "conv_window.pxi"
+include "conv_plan.pxi"
+include "conv_pack.pxi"
 include "conv_correlate.pxi"
 include "conv_dot.pxi"
+include "conv_grad_weight_plan.pxi"
 include "conv_grad_weight.pxi"
 
 

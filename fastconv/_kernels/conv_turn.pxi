@@ -79,4 +79,5 @@ cdef void planes_to_pixels(const real* planes, idx_t plane, idx_t count, idx_t c
         for k in range(ceil_div(channels, LANES)):
             k0 = k * LANES
             turn_square(planes + k0 * plane + p0, plane, channels - k0,
-                        planes + (channels - 1) * plane + count, pixels + p0 * pixel + k0, pixel, LANES)
+                        planes + (channels - 1) * plane + count,
+                        pixels + p0 * pixel + k0, pixel, LANES)

@@ -1,0 +1,187 @@
+# How grad_weight goes about a problem: tile or inner products, units of work, parts of the sum.
+#
+# All of it follows from the problem alone.  The number of threads has no say: it would change the
+# order in which the sums are taken, and so their bits.
+
+cdef enum:
+    PART_WORK = 64 * 1024 * 1024        # multiply-adds that a task should have
+    PART_POSITIONS = 768                # a part this long outweighs its own zeroing and adding
+    PART_BYTES = 16 * 1024 * 1024       # all parts together, where one part is smaller
+
+
+cdef struct grad_weight_t:
+    conv_t p
+    window_t window
+    bint dots               # inner products; else the tile
+    bint over_taps          # rows of the tile are taps; else input channels
+    bint in_place           # grad_output's channels can be read as vectors where they are
+    idx_t nv, width         # lanes of a block of output channels, in vectors and in elements
+    idx_t n_blocks
+    idx_t chunk, n_chunks   # blocks that a task takes, and how often that goes into n_blocks
+    idx_t n_parts
+    idx_t n_units           # blocks of output positions, over all images
+    idx_t n_pos[AXES]
+    idx_t n_taps
+    idx_t n_runs            # of taps at equal distances
+    idx_t* tap_input        # [n_taps] offset in the strip
+    idx_t* tap_weight       # [n_taps] offset in a filter
+    idx_t* tap_at           # [n_taps] the tap at each cell of a filter
+    idx_t* run              # [n_runs + 1] first tap
+    idx_t* tables
+
+
+cdef inline idx_t block_width(const grad_weight_t* self, idx_t block) noexcept nogil:
+    cdef idx_t rest = self.p.out_channels - block * self.width
+    return self.width if self.dots else min(self.width, round_up(rest, LANES))
+
+
+cdef int weight_tables(grad_weight_t* self) noexcept nogil:
+    """Taps in the order of the strip, so that runs at equal distances are long."""
+    cdef const axis_t* axis = &self.window.axis[0]
+    cdef conv_t* p = &self.p
+    cdef idx_t i0, i1, i2, t0, t1, t2, t = 0
+    self.tables = <idx_t*> malloc((4 * self.n_taps + 1) * sizeof(idx_t))
+    if self.tables == NULL:
+        return NO_MEMORY
+    self.tap_input = self.tables
+    self.tap_weight = self.tap_input + self.n_taps
+    self.tap_at = self.tap_weight + self.n_taps
+    self.run = self.tap_at + self.n_taps
+    for i0 in range(axis[0].n_taps):
+        for i1 in range(axis[1].n_taps):
+            for i2 in range(axis[2].n_taps):
+                t0 = axis[0].order[i0]
+                t1 = axis[1].order[i1]
+                t2 = axis[2].order[i2]
+                self.tap_input[t] = tap_offset(&self.window, p, t0, t1, t2)
+                self.tap_weight[t] = (axis[0].tap[t0] * p.w_step[0]
+                                      + axis[1].tap[t1] * p.w_step[1]
+                                      + axis[2].tap[t2] * p.w_step[2])
+                self.tap_at[self.tap_weight[t]] = t
+                t += 1
+    self.n_runs = 0
+    for t in range(self.n_taps):
+        if (t == 0 or (t > self.run[self.n_runs - 1] + 1
+                       and tap_distance(self, t - 1) != tap_distance(self, t - 2))):
+            self.run[self.n_runs] = t
+            self.n_runs += 1
+    self.run[self.n_runs] = self.n_taps
+    return OK
+
+
+cdef inline idx_t tap_distance(const grad_weight_t* self, idx_t t) noexcept nogil:
+    return self.tap_input[t + 1] - self.tap_input[t]
+
+
+cdef void choose_dots(grad_weight_t* self) noexcept nogil:
+    """Inner products or the tile, by cycles for one row of output."""
+    cdef conv_t* p = &self.p
+    cdef idx_t columns = p.out_size[2], lines = self.n_taps // p.kernel[2]
+    cdef idx_t vectors = ceil_div(p.out_channels, LANES)
+    cdef idx_t by_channel = self.n_taps * tiles_cost(
+        columns, p.in_channels, vectors, best_width(columns, p.in_channels, vectors))
+    cdef idx_t by_tap = p.in_channels * lines * tiles_cost(
+        columns, p.kernel[2], vectors, best_width(columns, p.kernel[2], vectors))
+    cdef idx_t turning = 0 if p.out_channel == 1 else p.out_channels // 2
+    # Twice: inner products reuse what they load far less, and so wait for L2 more often.
+    self.dots = (
+        2 * ceil_div(columns, LANES) * p.in_channels * dot_cost(p.out_channels, self.n_taps)
+        < min(by_channel, by_tap) + columns * turning)
+
+
+cdef inline idx_t unit_positions(const grad_weight_t* self) noexcept nogil:
+    cdef const axis_t* axis = &self.window.axis[0]
+    return axis[0].block * axis[1].block * axis[2].block
+
+
+cdef void choose_rows(grad_weight_t* self) noexcept nogil:
+    """Tile rows over channels or over taps, and the width, by cycles for one unit."""
+    cdef conv_t* p = &self.p
+    cdef idx_t vectors = ceil_div(p.out_channels, LANES), i, length, by_tap = 0, nv
+    cdef idx_t longest = 1, positions = unit_positions(self)
+    if self.dots:
+        self.width = p.out_channels
+        self.n_blocks = 1
+        return
+    for i in range(self.n_runs):
+        longest = max(longest, self.run[i + 1] - self.run[i])
+    self.nv = best_width(positions, p.in_channels, vectors)
+    nv = best_width(positions, longest, vectors)
+    for i in range(self.n_runs):
+        length = self.run[i + 1] - self.run[i]
+        by_tap += p.in_channels * tiles_cost(positions, length, vectors, nv)
+    self.over_taps = by_tap < (
+        self.n_taps * tiles_cost(positions, p.in_channels, vectors, self.nv))
+    if self.over_taps:
+        self.nv = nv
+    self.width = self.nv * LANES
+    self.n_blocks = ceil_div(p.out_channels, self.width)
+    self.in_place = p.out_channel == 1 and p.out_channels % LANES == 0
+
+
+cdef void choose_units(grad_weight_t* self) noexcept nogil:
+    """Blocks of positions whose strip and grad_output fit L2: by the problem, not the threads."""
+    cdef conv_t* p = &self.p
+    cdef window_t* window = &self.window
+    cdef idx_t block[AXES]
+    cdef int axis
+    cdef bint pixels = p.in_channel == 1 and p.in_channels > 1 and not self.dots
+    for axis in range(AXES):
+        block[axis] = window.axis[axis].grid
+    while True:
+        self.n_units = p.batch
+        for axis in range(AXES):
+            axis_finish(&window.axis[axis], block[axis])
+            self.n_pos[axis] = ceil_div(window.axis[axis].grid, block[axis])
+            self.n_units *= self.n_pos[axis]
+        window_layout(window, p, pixels)
+        if ((window.elements + block[0] * block[1] * block[2] * LANES * 2)
+                * <idx_t> sizeof(real) <= 2 * STRIP_BYTES):
+            break
+        if block[0] > 1:
+            block[0] = ceil_div(block[0], 2)
+        elif block[1] > 1:
+            block[1] = ceil_div(block[1], 2)
+        elif block[2] > 16:
+            block[2] = ceil_div(block[2], 2)
+        else:
+            break
+    # Inner products load whole vectors, past the end of a row too: only a strip allows that.
+    if not self.dots and reads_in_place(window, p):
+        window_direct(window, p)
+
+
+cdef void choose_parts(grad_weight_t* self) noexcept nogil:
+    """Shares blocks and the sum out to tasks: by the problem, not the threads."""
+    cdef idx_t groups = self.p.groups
+    cdef idx_t positions = (self.p.batch * self.p.out_size[0] * self.p.out_size[1]
+                            * self.p.out_size[2])
+    cdef idx_t block = self.n_taps * self.p.in_channels * self.width * <idx_t> sizeof(real)
+    cdef idx_t work = positions * groups * self.n_blocks * (block // <idx_t> sizeof(real))
+    cdef idx_t tasks = max(<idx_t> 8, min(<idx_t> 64, work // PART_WORK))
+    self.n_parts = min(ceil_div(tasks, groups), positions // PART_POSITIONS)
+    self.n_parts = min(self.n_parts, PART_BYTES // (groups * self.n_blocks * block))
+    self.n_parts = max(<idx_t> 1, min(self.n_parts, self.n_units))
+    # Blocks of one task share its strips, while their sums stay in L2.
+    self.n_chunks = min(self.n_blocks, max(ceil_div(self.n_blocks * block, WEIGHT_BYTES),
+                                           ceil_div(tasks, groups * self.n_parts)))
+    self.chunk = ceil_div(self.n_blocks, self.n_chunks)
+    self.n_chunks = ceil_div(self.n_blocks, self.chunk)
+
+
+cdef int weight_plan(grad_weight_t* self, const conv_t* problem) noexcept nogil:
+    cdef int axis
+    memset(self, 0, sizeof(grad_weight_t))
+    self.p = problem[0]
+    merge_axes(&self.p)
+    for axis in range(AXES):
+        if axis_init(&self.window.axis[axis], &self.p, axis) != OK:
+            return NO_MEMORY
+    self.n_taps = self.p.kernel[0] * self.p.kernel[1] * self.p.kernel[2]
+    choose_dots(self)
+    choose_units(self)
+    if weight_tables(self) != OK:
+        return NO_MEMORY
+    choose_rows(self)
+    choose_parts(self)
+    return OK
