@@ -79,9 +79,9 @@ cdef void choose_dots(grad_weight_t* self) noexcept nogil:
     cdef idx_t columns = p.out_size[2], lines = self.n_taps // p.kernel[2]
     cdef idx_t vectors = ceil_div(p.out_channels, LANES)
     cdef idx_t by_channel = self.n_taps * tiles_cost(
-        columns, p.in_channels, vectors, best_width(columns, p.in_channels, vectors))
+        columns, p.in_channels, vectors, best_width(columns, p.in_channels, vectors, MAX_NV))
     cdef idx_t by_tap = p.in_channels * lines * tiles_cost(
-        columns, p.kernel[2], vectors, best_width(columns, p.kernel[2], vectors))
+        columns, p.kernel[2], vectors, best_width(columns, p.kernel[2], vectors, MAX_NV))
     cdef idx_t turning = 0 if p.out_channel == 1 else p.out_channels // 2
     # Twice: inner products reuse what they load far less, and so wait for L2 more often.
     self.dots = (
@@ -105,8 +105,8 @@ cdef void choose_rows(grad_weight_t* self) noexcept nogil:
         return
     for i in range(self.n_runs):
         longest = max(longest, self.run[i + 1] - self.run[i])
-    self.nv = best_width(positions, p.in_channels, vectors)
-    nv = best_width(positions, longest, vectors)
+    self.nv = best_width(positions, p.in_channels, vectors, MAX_NV)
+    nv = best_width(positions, longest, vectors, MAX_NV)
     for i in range(self.n_runs):
         length = self.run[i + 1] - self.run[i]
         by_tap += p.in_channels * tiles_cost(positions, length, vectors, nv)

@@ -53,21 +53,21 @@ cdef void pack_dense(const correlate_t* self, const real* filters, idx_t used, i
     cdef idx_t taps = self.n_taps
     cdef bint touching = p.w_in == taps
     cdef idx_t length = p.in_channels * taps if touching else taps
-    cdef idx_t slice, at, i, j, c = 0, u = 0, cell, lane, cells
+    cdef idx_t slice, at, i, j, c, u, cell, cells
     cdef const real* source
-    cdef real square[16 * MAX_NV * 16]
-    for slice in range(1 if touching else p.in_channels):
-        c, u = slice, 0
-        for i in range(ceil_div(length, LANES)):
-            at = i * LANES
-            cells = min(<idx_t> LANES, length - at)
-            for j in range(ceil_div(width, LANES)):
-                lane = j * LANES
-                source = filters + slice * p.w_in + lane * p.w_out - backwards(self) + at
-                turn_square(source, p.w_out, used - lane, end, square + lane, width, cells)
-            for cell in range(cells):
-                copy(target + (self.tap_at[u] * p.in_channels + c) * width,
-                     square + cell * width, width)
-                u += 1
-                if u == taps:
-                    c, u = c + 1, 0
+    cdef real* lanes
+    cdef real square[16 * 16]
+    for j in range(width // LANES):
+        for slice in range(1 if touching else p.in_channels):
+            c, u = slice, 0
+            source = filters + slice * p.w_in + j * LANES * p.w_out - backwards(self)
+            for i in range(ceil_div(length, LANES)):
+                at = i * LANES
+                cells = min(<idx_t> LANES, length - at)
+                turn_square(source + at, p.w_out, used - j * LANES, end, square, LANES, cells)
+                for cell in range(cells):
+                    lanes = target + (self.tap_at[u] * p.in_channels + c) * width + j * LANES
+                    (<vec*> lanes)[0] = (<const vec*> (square + cell * LANES))[0]
+                    u += 1
+                    if u == taps:
+                        c, u = c + 1, 0

@@ -56,11 +56,11 @@ cdef idx_t tiles_cost(idx_t steps, idx_t rows, idx_t vectors, idx_t nv) noexcept
     return cost
 
 
-cdef idx_t best_width(idx_t steps, idx_t rows, idx_t vectors) noexcept nogil:
+cdef idx_t best_width(idx_t steps, idx_t rows, idx_t vectors, idx_t most) noexcept nogil:
     """Vectors across the tile that make `rows` by `vectors` cheapest; two if all else is equal."""
-    cdef idx_t nv, cost, best = min(<idx_t> 2, vectors)
+    cdef idx_t nv, cost, best = min(<idx_t> 2, min(vectors, most))
     cdef idx_t least = tiles_cost(steps, rows, vectors, best)
-    for nv in range(1, min(<idx_t> MAX_NV, vectors) + 1):
+    for nv in range(1, min(vectors, most) + 1):
         cost = tiles_cost(steps, rows, vectors, nv)
         if cost < least:
             best, least = nv, cost
@@ -75,8 +75,11 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
     cdef idx_t reduction = max(<idx_t> 1, p.in_channels * self.n_taps // (
         axis[0].n_phases * axis[1].n_phases * axis[2].n_phases))
     cdef idx_t k_vectors = ceil_div(k, LANES), row_vectors = ceil_div(columns, LANES)
-    cdef idx_t k_nv = best_width(reduction, columns, k_vectors)
-    cdef idx_t row_nv = best_width(reduction, k, row_vectors)
+    # Each row of tiles reads a block of packed weights again: it should stay in L2.
+    cdef idx_t vector_bytes = p.in_channels * self.n_taps * LANES * <idx_t> sizeof(real)
+    cdef idx_t most = max(<idx_t> 1, min(<idx_t> MAX_NV, WEIGHT_BYTES // (vector_bytes + 1)))
+    cdef idx_t k_nv = best_width(reduction, columns, k_vectors, most)
+    cdef idx_t row_nv = best_width(reduction, k, row_vectors, MAX_NV)
     cdef idx_t by_channel = tiles_cost(reduction, columns, k_vectors, k_nv)
     cdef idx_t by_row = tiles_cost(reduction, k, row_vectors, row_nv)
     # Storing: a vector at a time where lanes are neighbours in memory, else cell by cell.

@@ -128,7 +128,11 @@ def statistics(images):
     scale = _full_scale(images.dtype)
     if images.dtype == np.uint8:
         # Exact, and without a float copy of the pixels: weigh the 256 values by their counts.
-        counts, values = np.bincount(images.ravel(order="K"), minlength=256), np.arange(256.0)
+        # A megabyte at a time: bincount makes eight of each byte.
+        pixels = images.ravel(order="K")
+        parts = np.array_split(pixels, pixels.size // 2**20 + 1)
+        counts = sum(np.bincount(part, minlength=256) for part in parts)
+        values = np.arange(256.0)
         mean = np.average(values, weights=counts)
         std = np.sqrt(np.average((values - mean) ** 2, weights=counts))
     else:
