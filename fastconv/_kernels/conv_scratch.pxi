@@ -1,5 +1,6 @@
 # Scratch memory from call to call.  Fresh pages cost more than the arithmetic of a small layer, so
-# the last block that a call gave back waits for the next one.
+# the last block that a call gave back waits for the next one.  Large blocks ask for huge pages: the
+# small ones of a strip and its weights may fall on the same sets of the L2 cache, which they fill.
 
 cdef extern from *:
     """
@@ -10,8 +11,24 @@ cdef extern from *:
     #include <windows.h>
     #define exchange_pointer(place, value) InterlockedExchangePointer(place, value)
     #endif
+    #if defined(__linux__)
+    #include <stdlib.h>
+    #include <sys/mman.h>
+    #define HUGE_PAGE ((size_t)2 << 20)
+    static void *allocate_scratch(size_t bytes) {
+        void *block;
+        if (bytes < HUGE_PAGE / 2) return malloc(bytes);
+        bytes = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+        if (posix_memalign(&block, HUGE_PAGE, bytes)) return NULL;
+        madvise(block, bytes, MADV_HUGEPAGE);
+        return block;
+    }
+    #else
+    #define allocate_scratch malloc
+    #endif
     """
     size_t KEPT_BYTES
+    void* allocate_scratch(size_t bytes) nogil
     void* exchange_pointer(void** place, void* value) nogil
 
 
@@ -25,7 +42,7 @@ cdef void* take_scratch(size_t bytes) noexcept nogil:
         free(block)
         block = NULL
     if block == NULL:
-        block = <size_t*> malloc(bytes + ALIGN)
+        block = <size_t*> allocate_scratch(bytes + ALIGN)
         if block == NULL:
             return NULL
         block[0] = bytes
