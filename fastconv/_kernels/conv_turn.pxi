@@ -30,7 +30,7 @@ cdef void turn_square(const real* source, idx_t source_row, idx_t rows, const re
         if i < rows:
             even_stage[i] = (<const vec*> (source + i * source_row))[0]
             # More rows than the hardware follows by itself.
-            prefetch(source + i * source_row, 4 * LANES)
+            prefetch(source + i * source_row, 8 * LANES)
         else:
             even_stage[i] = splat(0)
     perfect_shuffle(even_stage, odd_stage)
