@@ -2,7 +2,8 @@
 
 Environment:
   FASTCONV_NO_OPENMP=1  build without OpenMP (serial kernels)
-  FASTCONV_DEBUG=1      bounds checks on, for the kernels' developers
+  FASTCONV_DEBUG=1      checks on the array views that enter the kernels; the loops behind them run
+                        on raw pointers, for which the sanitizers of gcc are the tool
 """
 
 import os
@@ -118,7 +119,7 @@ class BuildKernels(build_ext):
                 self.compiler.link_executable(objects, program, extra_postargs=link_args)
                 subprocess.run([program], check=True)
                 return True
-            except Exception as error:  # the compiler's own errors differ from one to the next
+            except Exception as error:  # setuptools has had more than one CompileError
                 print(
                     "*" * 72,
                     "fastconv: this compiler has no working OpenMP; the kernels will run on one",
