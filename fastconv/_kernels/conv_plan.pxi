@@ -115,7 +115,7 @@ cdef void choose_blocks(correlate_t* self, idx_t num_threads) noexcept nogil:
         block[axis] = window.axis[axis].grid
         work *= window.axis[axis].grid
     least = min(block[2], 4 * self.nv * LANES if self.rows else 4 * self.px)
-    # Weights that several blocks of positions read again should stay in L2 meanwhile.
+    # Weights that several images read again should stay in L2 meanwhile.
     self.n_chunks = 1 if p.batch == 1 else min(self.n_blocks, ceil_div(packed, WEIGHT_BYTES))
     while True:
         tasks = p.batch * p.groups * self.n_chunks
