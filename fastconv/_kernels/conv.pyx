@@ -40,7 +40,7 @@ from libc.string cimport memcpy, memset
 
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
-    LANES, REGISTERS, first_lanes, idx_t, interleave_high, interleave_low, prefetch, real, splat,
+    LANES, REGISTERS, even_lanes, first_lanes, idx_t, interleave_high, interleave_low, leaky, prefetch, real, splat,
     sum_lanes, vec,
 )
 
@@ -50,9 +50,10 @@ cdef enum:
     NO_MEMORY = 1
     ALIGN = 64        # bytes: a cache line, and the widest vector
 
-# Budgets in bytes: a strip beside packed weights in a 1 MB L2, and the weights themselves.
+# Budgets in bytes: a strip, sums that wait for more channels, and packed weights in a 1 MB L2.
 cdef enum:
     STRIP_BYTES = 160 * 1024
+    SUM_BYTES = 256 * 1024
     WEIGHT_BYTES = 640 * 1024
 
 
@@ -100,64 +101,54 @@ include "conv_grad_weight_plan.pxi"
 include "conv_grad_weight.pxi"
 
 
-cdef void describe_sizes(conv_t* p, tuple stride, tuple dilation, tuple pad):
-    cdef int axis
-    for axis in range(AXES):
-        p.stride[axis] = stride[axis]
-        p.stretch[axis] = 1
-        p.dilation[axis] = dilation[axis]
-        p.pad[axis] = pad[axis]
-
-
-cdef void describe_input(conv_t* p, const real[:, :, :, :, :] x):
-    cdef int axis
-    p.batch = x.shape[0]
-    p.in_batch = x.strides[0] // <idx_t> sizeof(real)
-    p.in_channel = x.strides[1] // <idx_t> sizeof(real)
-    for axis in range(AXES):
-        p.in_size[axis] = x.shape[2 + axis]
-        p.in_step[axis] = x.strides[2 + axis] // <idx_t> sizeof(real)
-
-
-cdef void describe_output(conv_t* p, const real[:, :, :, :, :] y):
-    cdef int axis
-    p.out_batch = y.strides[0] // <idx_t> sizeof(real)
-    p.out_channel = y.strides[1] // <idx_t> sizeof(real)
-    for axis in range(AXES):
-        p.out_size[axis] = y.shape[2 + axis]
-        p.out_step[axis] = y.strides[2 + axis] // <idx_t> sizeof(real)
-
-
-cdef void describe_weight(conv_t* p, const real[:, :, :, :, :, :] w):
-    cdef int axis
-    p.groups = w.shape[0]
-    p.out_channels = w.shape[1]
-    p.in_channels = w.shape[2]
-    p.w_group = w.strides[0] // <idx_t> sizeof(real)
-    p.w_out = w.strides[1] // <idx_t> sizeof(real)
-    p.w_in = w.strides[2] // <idx_t> sizeof(real)
-    for axis in range(AXES):
-        p.kernel[axis] = w.shape[3 + axis]
-        p.w_step[axis] = w.strides[3 + axis] // <idx_t> sizeof(real)
-
-
-def forward(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w, const real[::1] bias,
-            real[:, :, :, :, :] y, tuple stride, tuple dilation, tuple pad, int num_threads):
-    """y (N, G*O, *out) = bias + x (N, G*I, *in) * w (G, O, I, *kernel); `pad` is the low side."""
+cdef conv_t describe(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w,
+                     const real[:, :, :, :, :] y, tuple stride, tuple dilation, tuple pad):
+    """The problem of arrays (N, G*I, *in), (G, O, I, *kernel), (N, G*O, *out)."""
     cdef conv_t p
+    cdef int axis
+    cdef idx_t size = sizeof(real)
+    p.batch = x.shape[0]
+    p.groups, p.out_channels, p.in_channels = w.shape[0], w.shape[1], w.shape[2]
+    p.in_batch, p.in_channel = x.strides[0] // size, x.strides[1] // size
+    p.out_batch, p.out_channel = y.strides[0] // size, y.strides[1] // size
+    p.w_group, p.w_out, p.w_in = w.strides[0] // size, w.strides[1] // size, w.strides[2] // size
+    for axis in range(AXES):
+        p.in_size[axis], p.in_step[axis] = x.shape[2 + axis], x.strides[2 + axis] // size
+        p.out_size[axis], p.out_step[axis] = y.shape[2 + axis], y.strides[2 + axis] // size
+        p.kernel[axis], p.w_step[axis] = w.shape[3 + axis], w.strides[3 + axis] // size
+        p.stride[axis], p.stretch[axis] = stride[axis], 1
+        p.dilation[axis], p.pad[axis] = dilation[axis], pad[axis]
+    return p
+
+
+cdef void stretch_input(conv_t* p):
+    """From the sizes of a convolution to those of its grad_input."""
+    cdef int axis
+    for axis in range(AXES):
+        p.stretch[axis] = p.stride[axis]
+        p.stride[axis] = 1
+        p.pad[axis] = p.dilation[axis] * (p.kernel[axis] - 1) - p.pad[axis]
+
+
+cdef int run_correlate(const conv_t* p, const real[:, :, :, :, :] x,
+                       const real[:, :, :, :, :, :] w, const real[::1] bias,
+                       real[:, :, :, :, :] y, real slope, int num_threads):
     cdef int status
-    describe_sizes(&p, stride, dilation, pad)
-    describe_input(&p, x)
-    describe_weight(&p, w)
-    describe_output(&p, y)
     if y.size == 0:
         return OK
     cdef const real* bias_data = &bias[0] if bias is not None else NULL
     cdef const real* x_data = &x[0, 0, 0, 0, 0] if x.size else NULL
     cdef const real* w_data = &w[0, 0, 0, 0, 0, 0] if w.size else NULL
     with nogil:
-        status = correlate(&p, x_data, w_data, bias_data, &y[0, 0, 0, 0, 0], num_threads)
+        status = correlate(p, x_data, w_data, bias_data, slope, &y[0, 0, 0, 0, 0], num_threads)
     return status
+
+
+def forward(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w, const real[::1] bias,
+            real[:, :, :, :, :] y, tuple stride, tuple dilation, tuple pad, int num_threads):
+    """y (N, G*O, *out) = bias + x (N, G*I, *in) * w (G, O, I, *kernel); `pad` is the low side."""
+    cdef conv_t p = describe(x, w, y, stride, dilation, pad)
+    return run_correlate(&p, x, w, bias, y, 1, num_threads)
 
 
 def grad_input(const real[:, :, :, :, :] grad_output, const real[:, :, :, :, :, :] filters,
@@ -168,36 +159,17 @@ def grad_input(const real[:, :, :, :, :] grad_output, const real[:, :, :, :, :, 
     `pad` is the low padding of the convolution.  Also the forward pass of the transposed
     convolution, which is why there is a bias.
     """
-    cdef conv_t p
-    cdef int status, axis
-    describe_sizes(&p, stride, dilation, pad)
-    describe_input(&p, grad_output)
-    describe_weight(&p, filters)
-    describe_output(&p, grad)
-    for axis in range(AXES):
-        p.stretch[axis] = p.stride[axis]
-        p.stride[axis] = 1
-        p.pad[axis] = p.dilation[axis] * (p.kernel[axis] - 1) - p.pad[axis]
-    if grad.size == 0:
-        return OK
-    cdef const real* bias_data = &bias[0] if bias is not None else NULL
-    cdef const real* x_data = &grad_output[0, 0, 0, 0, 0] if grad_output.size else NULL
-    cdef const real* w_data = &filters[0, 0, 0, 0, 0, 0] if filters.size else NULL
-    with nogil:
-        status = correlate(&p, x_data, w_data, bias_data, &grad[0, 0, 0, 0, 0], num_threads)
-    return status
+    cdef conv_t p = describe(grad_output, filters, grad, stride, dilation, pad)
+    stretch_input(&p)
+    return run_correlate(&p, grad_output, filters, bias, grad, 1, num_threads)
 
 
 def grad_weight(const real[:, :, :, :, :] x, const real[:, :, :, :, :] grad_output,
                 real[:, :, :, :, :, :] grad, tuple stride, tuple dilation, tuple pad,
                 int num_threads):
     """grad (G, O, I, *kernel) = sum over batch and positions of grad_output and x's windows."""
-    cdef conv_t p
+    cdef conv_t p = describe(x, grad, grad_output, stride, dilation, pad)
     cdef int status
-    describe_sizes(&p, stride, dilation, pad)
-    describe_input(&p, x)
-    describe_weight(&p, grad)
-    describe_output(&p, grad_output)
     if grad.size == 0:
         return OK
     cdef const real* x_data = &x[0, 0, 0, 0, 0] if x.size else NULL
@@ -205,6 +177,41 @@ def grad_weight(const real[:, :, :, :, :] x, const real[:, :, :, :, :] grad_outp
     with nogil:
         status = accumulate_weight(&p, x_data, g_data, &grad[0, 0, 0, 0, 0, 0], num_threads)
     return status
+
+
+cdef dict describe_plan(const conv_t* p, int num_threads):
+    cdef correlate_t plan
+    cdef int axis
+    if correlate_plan(&plan, p, num_threads) != OK:
+        raise MemoryError("no memory for a plan")
+    try:
+        return {
+            "lanes": "columns" if plan.rows else "channels",
+            "vectors": plan.nv,
+            "rows": plan.px,
+            "block": tuple([plan.window.axis[axis].block for axis in range(AXES)]),
+            "blocks": tuple([plan.n_pos[axis] for axis in range(AXES)]),
+            "depth": plan.depth, "depths": plan.n_depths,
+            "chunks": plan.n_chunks, "in_place": plan.window.direct,
+            "shared": plan.shared,
+            "strip": plan.window.elements,
+        }
+    finally:
+        free(plan.tables)
+        window_free(&plan.window)
+
+
+def plan_forward(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w,
+                 real[:, :, :, :, :] y, tuple stride, tuple dilation, tuple pad, int num_threads):
+    cdef conv_t p = describe(x, w, y, stride, dilation, pad)
+    return describe_plan(&p, num_threads)
+
+
+def plan_grad_input(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w,
+                 real[:, :, :, :, :] y, tuple stride, tuple dilation, tuple pad, int num_threads):
+    cdef conv_t p = describe(x, w, y, stride, dilation, pad)
+    stretch_input(&p)
+    return describe_plan(&p, num_threads)
 
 
 cdef enum:
@@ -229,6 +236,8 @@ def multiply_add_rate(idx_t repeats, int num_threads):
     memset(offsets, 0, sizeof(offsets))
     s.n_outer, s.n_inner = RATE_LAPS, RATE_STEPS
     s.a_off = s.b_off = offsets
+    s.a_unit = s.b_unit = 1
+    s.slope = 1
     s.a_row, s.a_step, s.b_step, s.o_row = 0, 1, width, width
     with nogil:
         for i in prange(repeats * num_threads, num_threads=num_threads, schedule="static"):

@@ -7,14 +7,23 @@
 # suits many channels, the second few channels or short sums into plain NCHW output, where each
 # output vector is then stored as it stands.
 
+# Where a strip of all input channels would hold too few positions, it holds some of them (a depth)
+# at a time, and the sums of the whole task wait in a buffer for the next ones.
+
 cdef struct task_t:
-    # Where one task stands: its block of positions, and its memory.
+    # Where one task stands: its block of positions, its channels, and its memory.
     idx_t m[AXES]           # first position of the block
     idx_t columns           # output columns of the block, all phases together
+    idx_t c0, channels      # input channels of the present depth
+    idx_t first, rows       # rows of taps that see more than padding, and all rows
+    idx_t last
+    start_t start           # what the sums start from: biases, or the depths before
+    real slope              # of negative results, once the sum is complete
     const real* origin      # the block's start in the strip, or in the input
-    const real* packed      # weights of the group, or of the present block alone
-    real* y                 # image and group of the output
-    real* pixels            # a few rows of output as [pixel][channel], before they are turned
+    const real* bias        # of the present block of output channels
+    const real* weights     # of it and the present depth
+    real* sums              # [row][column][width] of the present block, complete or not
+    real* pixels            # the same of a few rows only, or one tile
     idx_t capacity          # pixels that fit there
 
 
@@ -25,55 +34,84 @@ cdef inline idx_t positions(const correlate_t* self, const task_t* task, int axi
                               phase_count(&self.p, axis, phase) - task.m[axis]))
 
 
-cdef inline const idx_t* packed_offsets(const correlate_t* self, idx_t width,
-                                        idx_t phase) noexcept nogil:
-    return (self.tap_packed if width == self.width else self.tap_last) + self.phase[phase]
+cdef inline bint complete(const correlate_t* self, const task_t* task) noexcept nogil:
+    return task.c0 + task.channels == self.p.in_channels
+
+
+cdef inline idx_t find_steps(const correlate_t* self, const task_t* task, idx_t phase,
+                             idx_t* first) noexcept nogil:
+    """Outer steps of a phase that see more than padding, side by side from the first on."""
+    cdef idx_t steps = self.phase[phase + 1] - self.phase[phase]
+    if steps:
+        steps //= task.rows
+    first[0] = self.phase[phase] + task.first * steps
+    return (task.last - task.first) * steps
+
+
+cdef void find_rows(const correlate_t* self, task_t* task, idx_t f0, idx_t f1, idx_t i0,
+                    idx_t i1) noexcept nogil:
+    """Which rows of taps a row of output needs; those beyond the edge of the input only add zeros."""
+    cdef const axis_t* axis = &self.window.axis[0]
+    cdef const conv_t* p = &self.p
+    cdef idx_t first0, last0, first1, last1
+    cdef idx_t start = axis[1].phase[f1], rows = axis[1].phase[f1 + 1] - start
+    task.rows = (axis[0].phase[f0 + 1] - axis[0].phase[f0]) * rows
+    inside(&axis[0], p.in_size[0], f0, task.m[0] + i0, &first0, &last0)
+    inside(&axis[1], p.in_size[1], f1, task.m[1] + i1, &first1, &last1)
+    first0, last0 = first0 - axis[0].phase[f0], last0 - axis[0].phase[f0]
+    if last0 - first0 == 1:
+        task.first = first0 * rows + first1 - start
+        task.last = first0 * rows + last1 - start
+    else:
+        task.first, task.last = first0 * rows, last0 * rows
 
 
 cdef void channel_lanes_row(const correlate_t* self, const task_t* task, idx_t phase,
-                            idx_t block, idx_t width, const real* row, real* o,
-                            idx_t column) noexcept nogil:
+                            idx_t width, const real* row, real* o, idx_t column) noexcept nogil:
     """One row of a block of channels, its column phases in turn; pixels of o are `column` apart."""
     cdef const window_t* window = &self.window
-    cdef const real* weights = task.packed + block * self.block_elements * self.shared
-    cdef idx_t stretch = self.p.stretch[2], nv = width // LANES, f2, i, q, count, px
+    cdef idx_t stretch = self.p.stretch[2], nv = width // LANES, f2, i, q, count, px, step
     cdef stream_t s
-    s.n_inner = self.inner
+    s.n_inner = self.inner or task.channels
     s.a_row = window.cell_step
     s.a_step = self.inner_step
-    s.b_step = width
+    s.a_unit = 1
+    s.b_step = task.channels * width if self.inner else width
+    s.b_unit = width if self.inner else task.channels * width
     s.o_row = column * stretch
+    s.slope = task.slope
     for f2 in range(window.axis[2].n_phases):
         count = positions(self, task, 2, f2)
         if count == 0:
             continue
-        s.n_outer = self.phase[phase + f2 + 1] - self.phase[phase + f2]
-        s.a_off = self.tap_input + self.phase[phase + f2]
-        s.b_off = packed_offsets(self, width, phase + f2)
+        s.n_outer = find_steps(self, task, phase + f2, &step)
+        s.a_off = self.tap_input + step
+        s.b_off = self.tap_packed + step
         px = even(count, tallest(nv))
         for i in range(ceil_div(count, px)):
             q = i * px
             run_tile(<int> min(px, count - q), <int> nv, &s, row + q * s.a_row,
-                     weights + self.width, LANE_BIAS, weights,
-                     o + (f2 + q * stretch) * column)
+                     task.weights, task.start, task.bias, o + (f2 + q * stretch) * column)
 
 
-cdef void row_lanes_row(const correlate_t* self, const task_t* task, idx_t phase, idx_t block,
+cdef void row_lanes_row(const correlate_t* self, const task_t* task, idx_t phase,
                         idx_t width, const real* row, real* o) noexcept nogil:
     """One row of a block of channels, its column phases in turn, in vectors of columns."""
     cdef const conv_t* p = &self.p
-    cdef const real* weights = task.packed + block * self.block_elements * self.shared
-    cdef idx_t o_column = p.out_step[2] * p.stretch[2], f2, v, nv, count
+    cdef idx_t o_column = p.out_step[2] * p.stretch[2], f2, v, nv, count, step
     cdef stream_t s
-    s.n_inner = self.inner
+    s.n_inner = self.inner or task.channels
     s.a_row = 1
-    s.a_step = width
+    s.a_step = task.channels * width if self.inner else width
+    s.a_unit = width if self.inner else task.channels * width
     s.b_step = self.inner_step
+    s.b_unit = 1
+    s.slope = task.slope
     for f2 in range(self.window.axis[2].n_phases):
         count = positions(self, task, 2, f2)
-        s.n_outer = self.phase[phase + f2 + 1] - self.phase[phase + f2]
-        s.a_off = packed_offsets(self, width, phase + f2)
-        s.b_off = self.tap_input + self.phase[phase + f2]
+        s.n_outer = find_steps(self, task, phase + f2, &step)
+        s.a_off = self.tap_packed + step
+        s.b_off = self.tap_input + step
         v = 0
         while v < count:
             # Whole vectors first; the last one ends with the row, over the one before it.
@@ -81,48 +119,56 @@ cdef void row_lanes_row(const correlate_t* self, const task_t* task, idx_t phase
             if o_column == 1 and count >= LANES:
                 v = min(v, count - nv * LANES)
                 s.o_row = p.out_channel
-                run_tile(<int> width, <int> nv, &s, weights + self.width, row + v, ROW_BIAS,
-                         weights, o + v)
+                run_tile(<int> width, <int> nv, &s, task.weights, row + v, ROW_BIAS,
+                         task.bias, o + v)
             else:
                 s.o_row = nv * LANES
-                run_tile(<int> width, <int> nv, &s, weights + self.width, row + v, ROW_BIAS,
-                         weights, task.pixels)
+                run_tile(<int> width, <int> nv, &s, task.weights, row + v, ROW_BIAS,
+                         task.bias, task.pixels)
                 store(task.pixels, nv * LANES, width, min(nv * LANES, count - v),
                       o + f2 * p.out_step[2] + v * o_column, p.out_channel, o_column)
             v += nv * LANES
 
 
-cdef void correlate_plane(const correlate_t* self, const task_t* task, idx_t phase, idx_t f1,
-                          idx_t block, const real* plane, real* o) noexcept nogil:
+cdef void correlate_plane(const correlate_t* self, task_t* task, idx_t f0, idx_t f1, idx_t i0,
+                          idx_t block, real* sums, real* o) noexcept nogil:
     """The rows of one plane that belong to phase f1, for one block of channels."""
     cdef const conv_t* p = &self.p
     cdef idx_t width = self.width if block < self.n_blocks - 1 else last_width(self)
     cdef idx_t channels = min(width, p.out_channels - block * self.width)
     cdef idx_t i1, rows = positions(self, task, 1, f1), held = 0
+    cdef idx_t phase = ((f0 * self.window.axis[1].n_phases + f1) * self.window.axis[2].n_phases)
     cdef idx_t o_row = p.out_step[1] * p.stretch[1]
     # Rows that follow each other in memory are turned together.
-    cdef bint together = p.out_step[2] == 1 and o_row == task.columns
+    cdef bint together = p.out_step[2] == 1 and p.stretch[1] == 1 and o_row == task.columns
+    cdef const real* plane = task.origin + i0 * self.window.plane_step
     cdef const real* row
+    cdef real* target = sums
+    cdef real* first = sums
     cdef real* o_first = o
     for i1 in range(rows):
         row = plane + i1 * self.window.row_step
+        find_rows(self, task, f0, f1, i0, i1)
         if self.rows:
-            row_lanes_row(self, task, phase, block, width, row, o + i1 * o_row)
+            row_lanes_row(self, task, phase, width, row, o + i1 * o_row)
         elif p.out_channel == 1 and channels == width:
-            channel_lanes_row(self, task, phase, block, width, row, o + i1 * o_row,
-                              p.out_step[2])
+            channel_lanes_row(self, task, phase, width, row, o + i1 * o_row, p.out_step[2])
         else:
+            if self.n_depths > 1:
+                target = sums + i1 * p.stretch[1] * task.columns * width
+            else:
+                target = task.pixels + held * width
             if held == 0:
                 o_first = o + i1 * o_row
-            channel_lanes_row(self, task, phase, block, width, row,
-                              task.pixels + held * width, width)
+                first = target
+            channel_lanes_row(self, task, phase, width, row, target, width)
             held += task.columns
-            if not together or i1 == rows - 1 or held + task.columns > task.capacity:
+            if (not together or i1 == rows - 1 or held + task.columns > task.capacity) \
+                    and complete(self, task):
                 if p.out_step[2] == 1:
-                    pixels_to_planes(task.pixels, width, held, channels, o_first, p.out_channel)
+                    pixels_to_planes(first, width, held, channels, o_first, p.out_channel)
                 else:
-                    store(task.pixels, width, held, channels, o_first, p.out_step[2],
-                          p.out_channel)
+                    store(first, width, held, channels, o_first, p.out_step[2], p.out_channel)
                 held = 0
 
 
@@ -131,17 +177,38 @@ cdef inline idx_t held_pixels(const correlate_t* self) noexcept nogil:
     return min(self.window.axis[2].block * self.p.stretch[2], self.p.out_size[2]) + 4 * LANES
 
 
+cdef void correlate_block(const correlate_t* self, task_t* task, idx_t block,
+                          real* y) noexcept nogil:
+    """One block of output channels at one depth."""
+    cdef const conv_t* p = &self.p
+    cdef const axis_t* axis = &self.window.axis[0]
+    cdef idx_t f0, f1, i0
+    cdef idx_t o0, rows = min(axis[1].block * p.stretch[1], p.out_size[1])
+    cdef idx_t width = self.width if block < self.n_blocks - 1 else last_width(self)
+    for f0 in range(axis[0].n_phases):
+        for f1 in range(axis[1].n_phases):
+            for i0 in range(positions(self, task, 0, f0)):
+                o0 = f0 + i0 * p.stretch[0]
+                correlate_plane(
+                    self, task, f0, f1, i0, block,
+                    task.sums + (o0 * rows + f1) * task.columns * width,
+                    y + block * self.width * p.out_channel
+                    + (o0 + task.m[0] * p.stretch[0]) * p.out_step[0]
+                    + (f1 + task.m[1] * p.stretch[1]) * p.out_step[1]
+                    + task.m[2] * p.stretch[2] * p.out_step[2])
+
+
 cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, const real* w,
-                         const real* bias, const real* packed, real* y,
+                         const real* bias, real slope, const real* packed, real* y,
                          real* scratch) noexcept nogil:
     """One block of output positions of one image and group, for a chunk of its channels."""
     cdef const conv_t* p = &self.p
     cdef const window_t* window = &self.window
     cdef const axis_t* axis = &window.axis[0]
-    cdef idx_t n, chunk, group, f0, f1, i0, block, rest
-    cdef real* own
-    cdef const real* plane
-    cdef real* o
+    cdef idx_t n, chunk, group, block, rest, depth, width
+    cdef real* sums = scratch + window.elements + pixel_elements(self)
+    cdef real* own = sums + waiting_elements(self)
+    cdef const real* shared
     cdef task_t task
     # Blocks of one image are neighbours, and a chunk of weights stays in L2 over all of them.
     task.m[2] = index % self.n_pos[2] * axis[2].block
@@ -156,31 +223,34 @@ cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, co
     group = rest // self.n_chunks
 
     x = x + n * p.in_batch + group * p.in_channels * p.in_channel
-    task.y = y + n * p.out_batch + group * p.out_channels * p.out_channel
+    y = y + n * p.out_batch + group * p.out_channels * p.out_channel
     task.columns = min(axis[2].block * p.stretch[2], p.out_size[2] - task.m[2] * p.stretch[2])
     task.pixels = scratch + window.elements
-    own = task.pixels + pixel_elements(self)
-    task.packed = packed + group * self.n_blocks * self.block_elements if self.shared else own
     task.capacity = held_pixels(self)
-    if window.direct:
-        task.origin = (x + task.m[0] * window.plane_step + task.m[1] * window.row_step
-                       + task.m[2] * window.cell_step)
-    else:
-        window_fill(window, p, x, task.m[0], task.m[1], task.m[2], scratch)
-        task.origin = scratch
-    for block in range(chunk * self.chunk, min(self.n_blocks, (chunk + 1) * self.chunk)):
-        if not self.shared:
-            pack_block(self, w, bias, group, block, own)
-        for f0 in range(axis[0].n_phases):
-            for f1 in range(axis[1].n_phases):
-                for i0 in range(positions(self, &task, 0, f0)):
-                    plane = task.origin + i0 * window.plane_step
-                    o = (task.y + block * self.width * p.out_channel
-                         + (f0 + (task.m[0] + i0) * p.stretch[0]) * p.out_step[0]
-                         + (f1 + task.m[1] * p.stretch[1]) * p.out_step[1]
-                         + task.m[2] * p.stretch[2] * p.out_step[2])
-                    correlate_plane(self, &task, (f0 * axis[1].n_phases + f1) * axis[2].n_phases,
-                                    f1, block, plane, o)
+    for depth in range(self.n_depths):
+        task.c0 = depth * self.depth
+        task.channels = min(self.depth, p.in_channels - task.c0)
+        task.start = LANE_BIAS if depth == 0 else ADD
+        task.slope = slope if complete(self, &task) else 1
+        if window.direct:
+            task.origin = (x + task.m[0] * window.plane_step + task.m[1] * window.row_step
+                           + task.m[2] * window.cell_step + task.c0 * p.in_channel)
+        else:
+            window_fill(window, p, x, task.c0, task.channels, task.m, scratch)
+            task.origin = scratch
+        for block in range(chunk * self.chunk, min(self.n_blocks, (chunk + 1) * self.chunk)):
+            if self.shared:
+                width = self.width if block < self.n_blocks - 1 else last_width(self)
+                shared = packed + (group * self.n_blocks + block) * self.block_elements
+                task.bias = shared
+                task.weights = shared + self.width + task.c0 * self.n_taps * width
+            else:
+                pack_bias(self, bias, group, block, own)
+                pack_channels(self, w, group, block, task.c0, task.channels, own + self.width)
+                task.bias = own
+                task.weights = own + self.width
+            task.sums = sums + (block - chunk * self.chunk) * sum_elements(self)
+            correlate_block(self, &task, block, y)
 
 
 cdef inline idx_t pixel_elements(const correlate_t* self) noexcept nogil:
@@ -188,8 +258,25 @@ cdef inline idx_t pixel_elements(const correlate_t* self) noexcept nogil:
     return round_up(max(<idx_t> (MAX_PX * MAX_NV * LANES), held_pixels(self) * self.width), ALIGN)
 
 
+cdef inline idx_t waiting_elements(const correlate_t* self) noexcept nogil:
+    """Of the sums that wait for further input channels."""
+    return round_up(self.chunk * sum_elements(self), ALIGN) if self.n_depths > 1 else 0
+
+
+cdef void pack_block(const correlate_t* self, const real* w, const real* bias, idx_t index,
+                     real* packed) noexcept nogil:
+    """A block of weights for all tasks, depth after depth."""
+    cdef idx_t group = index // self.n_blocks, block = index % self.n_blocks, depth, c0
+    cdef idx_t width = self.width if block < self.n_blocks - 1 else last_width(self)
+    pack_bias(self, bias, group, block, packed)
+    for depth in range(self.n_depths):
+        c0 = depth * self.depth
+        pack_channels(self, w, group, block, c0, min(self.depth, self.p.in_channels - c0),
+                      packed + self.width + c0 * self.n_taps * width)
+
+
 cdef int correlate(const conv_t* problem, const real* x, const real* w, const real* bias,
-                   real* y, int num_threads) noexcept nogil:
+                   real slope, real* y, int num_threads) noexcept nogil:
     cdef correlate_t self
     cdef idx_t i, tasks, blocks, elements, status = correlate_plan(&self, problem, num_threads)
     cdef void* memory = NULL
@@ -197,9 +284,9 @@ cdef int correlate(const conv_t* problem, const real* x, const real* w, const re
     cdef real* scratch
     if status == OK:
         blocks = self.p.groups * self.n_blocks if self.shared else 0
-        elements = self.window.elements + pixel_elements(&self)
+        elements = self.window.elements + pixel_elements(&self) + waiting_elements(&self)
         if not self.shared:
-            elements += self.block_elements
+            elements += round_up(self.width * (1 + self.n_taps * self.depth), ALIGN)
         memory = take_scratch(
             <size_t> (blocks * self.block_elements + num_threads * elements) * sizeof(real)
             + ALIGN)
@@ -208,12 +295,11 @@ cdef int correlate(const conv_t* problem, const real* x, const real* w, const re
         packed = <real*> aligned(memory)
         scratch = packed + blocks * self.block_elements
         for i in prange(blocks, num_threads=num_threads, schedule="static"):
-            pack_block(&self, w, bias, i // self.n_blocks, i % self.n_blocks,
-                       packed + i * self.block_elements)
+            pack_block(&self, w, bias, i, packed + i * self.block_elements)
         tasks = (self.p.groups * self.n_chunks * self.p.batch
                  * self.n_pos[0] * self.n_pos[1] * self.n_pos[2])
         for i in prange(tasks, num_threads=num_threads, schedule="dynamic"):
-            correlate_task(&self, i, x, w, bias, packed, y,
+            correlate_task(&self, i, x, w, bias, slope, packed, y,
                            scratch + omp_get_thread_num() * elements)
     give_scratch(memory)
     free(self.tables)

@@ -128,7 +128,8 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
     cdef idx_t group = task // self.n_parts // self.n_chunks
     cdef idx_t first = chunk * self.chunk, last = min(self.n_blocks, first + self.chunk)
     cdef idx_t elements = self.n_taps * p.in_channels * self.width
-    cdef idx_t unit, rest, n, m0, m1, m2, e0, e1, e2, i0, i1, block
+    cdef idx_t m[AXES]
+    cdef idx_t unit, rest, n, e0, e1, e2, i0, i1, block
     cdef real* sums
     cdef real* strip = scratch
     cdef real* packed = strip + window.elements
@@ -140,29 +141,31 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
     cdef stream_t s
     s.a_off = a_off
     s.b_off = b_off
+    s.a_unit = s.b_unit = 1
+    s.slope = 1
     s.a_step = window.cell_step
     s.b_step = p.out_step[2] if self.in_place else self.width
     for block in range(first, last):
         memset(block_sums(self, parts, group, block, part), 0, <size_t> elements * sizeof(real))
     for unit in range(part * self.n_units // self.n_parts,
                       (part + 1) * self.n_units // self.n_parts):
-        m2 = unit % self.n_pos[2] * axis[2].block
+        m[2] = unit % self.n_pos[2] * axis[2].block
         rest = unit // self.n_pos[2]
-        m1 = rest % self.n_pos[1] * axis[1].block
+        m[1] = rest % self.n_pos[1] * axis[1].block
         rest = rest // self.n_pos[1]
-        m0 = rest % self.n_pos[0] * axis[0].block
+        m[0] = rest % self.n_pos[0] * axis[0].block
         n = rest // self.n_pos[0]
-        e0 = min(axis[0].block, p.out_size[0] - m0)
-        e1 = min(axis[1].block, p.out_size[1] - m1)
-        e2 = min(axis[2].block, p.out_size[2] - m2)
+        e0 = min(axis[0].block, p.out_size[0] - m[0])
+        e1 = min(axis[1].block, p.out_size[1] - m[1])
+        e2 = min(axis[2].block, p.out_size[2] - m[2])
         source = x + n * p.in_batch + group * p.in_channels * p.in_channel
         lanes = (g + n * p.out_batch + group * p.out_channels * p.out_channel
-                 + m0 * p.out_step[0] + m1 * p.out_step[1] + m2 * p.out_step[2])
+                 + m[0] * p.out_step[0] + m[1] * p.out_step[1] + m[2] * p.out_step[2])
         if window.direct:
-            origin = (source + m0 * window.plane_step + m1 * window.row_step
-                      + m2 * window.cell_step)
+            origin = (source + m[0] * window.plane_step + m[1] * window.row_step
+                      + m[2] * window.cell_step)
         else:
-            window_fill(window, p, source, m0, m1, m2, strip)
+            window_fill(window, p, source, 0, p.in_channels, m, strip)
             origin = strip
         s.n_outer = e0 * e1
         s.n_inner = e2
@@ -225,7 +228,7 @@ cdef void add_parts(const grad_weight_t* self, idx_t task, real* parts,
                 lane = v * LANES
                 for j in range(LANES):
                     (<vec*> square)[j] = (<const vec*> (row[j] + lane))[0]
-                turn_square(square, LANES, LANES, square + LANES * LANES,
+                turn_square(square, LANES, LANES, square + LANES * LANES, 0,
                             filter + lane * p.w_out + at, p.w_out, used - lane)
         else:
             for lane in range(used):

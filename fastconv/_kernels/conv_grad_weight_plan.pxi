@@ -134,7 +134,7 @@ cdef void choose_units(grad_weight_t* self) noexcept nogil:
             axis_finish(&window.axis[axis], block[axis])
             self.n_pos[axis] = ceil_div(window.axis[axis].grid, block[axis])
             self.n_units *= self.n_pos[axis]
-        window_layout(window, p, pixels)
+        window_layout(window, p.in_channels, pixels)
         if ((window.elements + block[0] * block[1] * block[2] * LANES * 2)
                 * <idx_t> sizeof(real) <= 2 * STRIP_BYTES):
             break

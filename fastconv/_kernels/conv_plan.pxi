@@ -11,17 +11,17 @@ cdef struct correlate_t:
     idx_t px                # rows in the tallest tile
     idx_t width             # channels in a block of packed weights
     idx_t n_blocks          # such blocks in a group
-    idx_t block_elements    # a packed block: its biases, then [tap][in channel][width]
+    idx_t block_elements    # a packed block: biases, then [channel block][tap][channel][width]
+    idx_t depth, n_depths   # in channels of a strip, and how often that goes into all of them
     idx_t chunk, n_chunks   # blocks that a task takes, and how often that goes into n_blocks
     idx_t n_pos[AXES]       # blocks of output positions
     idx_t n_taps
-    idx_t inner, inner_step # the inner loop: input channels, or the taps of a row if there is one
+    idx_t inner, inner_step # inner loop: taps of a row or, where 0, channels; from step to step
     bint shared             # weights are packed once, for all tasks; else each task packs its own
     idx_t* phase            # [phases + 1] first tap of each phase, all axes together
-    idx_t* tap_input        # [n_taps] offset in the strip
+    idx_t* tap_input        # [outer steps] offset in the strip
+    idx_t* tap_packed       # [outer steps] place among the packed taps
     idx_t* tap_weight       # [n_taps] offset in a filter
-    idx_t* tap_packed       # [n_taps] offset in a packed block of full width
-    idx_t* tap_last         # [n_taps] the same in the narrower last block
     idx_t* tap_at           # [n_taps] the tap at each cell of a filter, where taps are dense
     idx_t* tables
 
@@ -48,11 +48,11 @@ cdef inline idx_t even(idx_t count, idx_t most) noexcept nogil:
 
 
 cdef idx_t tiles_cost(idx_t steps, idx_t rows, idx_t vectors, idx_t nv) noexcept nogil:
-    """Cycles of `rows` by `vectors` in tiles nv wide, each a reduction of so many steps."""
+    """Multiply-adds in the time of `rows` by `vectors` in tiles nv wide, each a reduction of so many steps."""
     cdef idx_t px = even(rows, tallest(nv)), tiles = ceil_div(rows, px), cost
-    cost = (vectors // nv) * tiles * (TILE_CYCLES + steps * tile_cost(px, nv))
+    cost = (vectors // nv) * tiles * (TILE_CALL + steps * tile_cost(px, nv))
     if vectors % nv:
-        cost += tiles * (TILE_CYCLES + steps * tile_cost(px, vectors % nv))
+        cost += tiles * (TILE_CALL + steps * tile_cost(px, vectors % nv))
     return cost
 
 
@@ -75,15 +75,13 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
     cdef idx_t reduction = max(<idx_t> 1, p.in_channels * self.n_taps // (
         axis[0].n_phases * axis[1].n_phases * axis[2].n_phases))
     cdef idx_t k_vectors = ceil_div(k, LANES), row_vectors = ceil_div(columns, LANES)
-    # Each row of tiles reads a block of packed weights again: it should stay in L2.
-    cdef idx_t vector_bytes = p.in_channels * self.n_taps * LANES * <idx_t> sizeof(real)
-    cdef idx_t most = max(<idx_t> 1, min(<idx_t> MAX_NV, WEIGHT_BYTES // (vector_bytes + 1)))
-    cdef idx_t k_nv = best_width(reduction, columns, k_vectors, most)
+    cdef idx_t k_nv = best_width(reduction, columns, k_vectors, MAX_NV)
     cdef idx_t row_nv = best_width(reduction, k, row_vectors, MAX_NV)
     cdef idx_t by_channel = tiles_cost(reduction, columns, k_vectors, k_nv)
-    cdef idx_t by_row = tiles_cost(reduction, k, row_vectors, row_nv)
+    # Vectors of the strip straddle cache lines.
+    cdef idx_t by_row = 9 * tiles_cost(reduction, k, row_vectors, row_nv) // 8
     # Storing: a vector at a time where lanes are neighbours in memory, else cell by cell.
-    by_channel += columns * k_vectors * 2 if p.out_channel == 1 else columns * k // 2
+    by_channel += columns * k_vectors * 2 if p.out_channel == 1 else columns * k
     by_row += (k * row_vectors * 2
                if p.out_step[2] * p.stretch[2] == 1 and columns >= LANES else columns * k)
     # Row lanes want planes: a channels-last input is turned, cell by cell.
@@ -101,51 +99,103 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
     self.n_blocks = ceil_div(k, self.width)
 
 
-cdef void choose_blocks(correlate_t* self, idx_t num_threads) noexcept nogil:
-    """Halves the block of a task until its strip fits L2 and the threads have enough tasks."""
+cdef idx_t sum_elements(const correlate_t* self) noexcept nogil:
+    """Cells of the sums that a task keeps for one block of channels, with one depth after another."""
+    cdef idx_t elements = self.width
+    cdef int axis
+    for axis in range(AXES):
+        elements *= min(self.window.axis[axis].block * self.p.stretch[axis],
+                        self.p.out_size[axis])
+    return elements
+
+
+cdef bint fits_cache(const correlate_t* self) noexcept nogil:
+    cdef idx_t bytes = sizeof(real)
+    return (self.window.elements * bytes <= STRIP_BYTES
+            and (self.n_depths == 1 or self.chunk * sum_elements(self) * bytes <= SUM_BYTES))
+
+
+cdef int longest_side(const correlate_t* self, const idx_t* block, idx_t least) noexcept nogil:
+    """The axis to halve next, -1 if none: windows that are round overlap least, rows may be long."""
+    cdef int axis = 0 if block[0] > block[1] else 1
+    if block[2] > least and (block[axis] == 1 or block[2] > 4 * least * block[axis]):
+        return 2
+    return axis if block[axis] > 1 else 2 if block[2] > least else -1
+
+
+cdef idx_t cut_blocks(correlate_t* self, idx_t n_depths, idx_t n_chunks,
+                      idx_t num_threads) noexcept nogil:
+    """Halves the block of a task until it fits L2 and the threads have enough tasks.
+
+    Returns cycles for each input channel beside those of the tile: fills, sums and weights.
+    """
     cdef conv_t* p = &self.p
     cdef window_t* window = &self.window
     cdef idx_t block[AXES]
-    cdef idx_t tasks, work, least, target = 4 * num_threads if num_threads > 1 else 1
-    cdef idx_t packed = self.n_blocks * self.block_elements * <idx_t> sizeof(real)
+    cdef idx_t tasks, work, least, positions, target = 4 * num_threads if num_threads > 1 else 1
+    cdef idx_t packed = self.n_blocks * self.block_elements * <idx_t> sizeof(real), cost
     cdef bint wanted, pixels = not self.rows and p.in_channel == 1 and p.in_channels > 1
     cdef int axis
+    self.depth = ceil_div(p.in_channels, n_depths)
+    self.n_depths = ceil_div(p.in_channels, self.depth)
     work = p.batch * p.groups * p.out_channels * p.in_channels * self.n_taps
     for axis in range(AXES):
         block[axis] = window.axis[axis].grid
-        work *= window.axis[axis].grid
+        work *= block[axis]
     least = min(block[2], 4 * self.nv * LANES if self.rows else 4 * self.px)
-    # Weights that several images read again should stay in L2 meanwhile.
-    self.n_chunks = 1 if p.batch == 1 else min(self.n_blocks, ceil_div(packed, WEIGHT_BYTES))
+    self.n_chunks = n_chunks
     while True:
+        self.chunk = ceil_div(self.n_blocks, self.n_chunks)
         tasks = p.batch * p.groups * self.n_chunks
         for axis in range(AXES):
-            axis_finish(&window.axis[axis], block[axis])
-            self.n_pos[axis] = ceil_div(window.axis[axis].grid, block[axis])
+            axis_finish(&window.axis[axis], even(window.axis[axis].grid, block[axis]))
+            self.n_pos[axis] = ceil_div(window.axis[axis].grid, window.axis[axis].block)
             tasks *= self.n_pos[axis]
-        window_layout(window, p, pixels)
+        window_layout(window, self.depth, pixels)
         wanted = tasks < target and work // tasks > 400000
         if wanted and self.n_chunks < self.n_blocks and 2 * self.n_chunks <= target:
             # Sharing out the channels copies the window again; rows overlap less than that.
             if block[0] * block[1] < 8:
                 self.n_chunks = min(self.n_blocks, 2 * self.n_chunks)
                 continue
-        if not wanted and (window.elements * <idx_t> sizeof(real) <= STRIP_BYTES):
+        if not wanted and fits_cache(self):
             break
-        if block[0] > 1:
-            block[0] = ceil_div(block[0], 2)
-        elif block[1] > 1:
-            block[1] = ceil_div(block[1], 2)
-        elif block[2] > least:
-            block[2] = max(least, ceil_div(block[2], 2))
-        else:
+        axis = longest_side(self, block, least)
+        if axis < 0:
             break
-    self.chunk = ceil_div(self.n_blocks, self.n_chunks)
+        block[axis] = max(least, ceil_div(block[2], 2)) if axis == 2 else ceil_div(block[axis], 2)
     self.n_chunks = ceil_div(self.n_blocks, self.chunk)
+    positions = window.axis[0].block * window.axis[1].block * window.axis[2].block
+    cost = window.elements * self.n_chunks // self.depth
+    if self.n_depths > 1:
+        cost += positions * self.n_depths * p.out_channels // (4 * p.in_channels)
+    if packed > WEIGHT_BYTES * self.n_chunks:
+        # All weights come from L3 for every block of positions.
+        cost += p.out_channels * self.n_taps // 2
+    return cost * (window.axis[0].grid * window.axis[1].grid * window.axis[2].grid) // positions
+
+
+cdef void choose_blocks(correlate_t* self, idx_t num_threads) noexcept nogil:
+    """How many in channels a strip holds, and how many blocks of out channels a task takes."""
+    cdef conv_t* p = &self.p
+    cdef idx_t packed = self.n_blocks * self.block_elements * <idx_t> sizeof(real)
+    cdef idx_t chunks = min(self.n_blocks, ceil_div(packed, WEIGHT_BYTES))
+    cdef idx_t n_depths = 1, n_chunks = 1, depths = 1, cost
+    cdef idx_t least = cut_blocks(self, 1, 1, num_threads)
+    if p.batch > 1 and chunks > 1:
+        cost = cut_blocks(self, 1, chunks, num_threads)
+        if cost < least:
+            least, n_chunks = cost, chunks
+    while not self.rows and 2 * depths <= p.in_channels // 8 and depths < 64:
+        depths *= 2
+        cost = cut_blocks(self, depths, 1, num_threads)
+        if cost < least:
+            least, n_depths, n_chunks = cost, depths, 1
+    cut_blocks(self, n_depths, n_chunks, num_threads)
     self.shared = p.batch * self.n_pos[0] * self.n_pos[1] * self.n_pos[2] > 1
     # Row lanes load whole vectors, past the end of a row too: only a strip allows that.
-    if not self.rows and reads_in_place(window, p):
-        window_direct(window, p)
+    if not self.rows and reads_in_place(&self.window, p):
+        window_direct(&self.window, p)
 
 
 cdef int correlate_tables(correlate_t* self) noexcept nogil:
@@ -153,17 +203,15 @@ cdef int correlate_tables(correlate_t* self) noexcept nogil:
     cdef const axis_t* axis = &self.window.axis[0]
     cdef conv_t* p = &self.p
     cdef idx_t phases = axis[0].n_phases * axis[1].n_phases * axis[2].n_phases
-    cdef idx_t f0, f1, f2, t0, t1, t2, t = 0, f = 0, last
-    self.tables = <idx_t*> malloc((phases + 1 + 5 * self.n_taps) * sizeof(idx_t))
+    cdef idx_t f0, f1, f2, t0, t1, t2, t = 0, f = 0
+    self.tables = <idx_t*> malloc((phases + 1 + 4 * self.n_taps) * sizeof(idx_t))
     if self.tables == NULL:
         return NO_MEMORY
     self.phase = self.tables
     self.tap_input = self.phase + phases + 1
-    self.tap_weight = self.tap_input + self.n_taps
-    self.tap_packed = self.tap_weight + self.n_taps
-    self.tap_last = self.tap_packed + self.n_taps
-    self.tap_at = self.tap_last + self.n_taps
-    last = last_width(self)
+    self.tap_packed = self.tap_input + self.n_taps
+    self.tap_weight = self.tap_packed + self.n_taps
+    self.tap_at = self.tap_weight + self.n_taps
     for f0 in range(axis[0].n_phases):
         for f1 in range(axis[1].n_phases):
             for f2 in range(axis[2].n_phases):
@@ -176,35 +224,40 @@ cdef int correlate_tables(correlate_t* self) noexcept nogil:
                             self.tap_weight[t] = (axis[0].tap[t0] * p.w_step[0]
                                                   + axis[1].tap[t1] * p.w_step[1]
                                                   + axis[2].tap[t2] * p.w_step[2])
-                            self.tap_packed[t] = t * p.in_channels * self.width
-                            self.tap_last[t] = t * p.in_channels * last
+                            self.tap_packed[t] = t
                             t += 1
     self.phase[f] = t
     if dense_taps(self):
         for t in range(self.n_taps):
             self.tap_at[self.tap_weight[t] + backwards(self)] = t
-    fold_taps(self)
+    choose_inner(self, phases)
     return OK
 
 
-cdef void fold_taps(correlate_t* self) noexcept nogil:
-    """Makes the taps of a row the inner loop where there is but one channel to loop over."""
-    cdef const axis_t* axis = &self.window.axis[0]
-    cdef idx_t n = axis[2].n_taps, t
-    self.inner = self.p.in_channels
+cdef void choose_inner(correlate_t* self, idx_t phases) noexcept nogil:
+    """The longer of two loops is the inner one: channels, or the taps of a row."""
+    cdef idx_t n = self.window.axis[2].n_taps, channels = self.p.in_channels, row, c, first
+    self.inner = 0
     self.inner_step = self.window.channel_step
-    if self.inner != 1 or n < 2 or axis[0].n_phases * axis[1].n_phases * axis[2].n_phases != 1:
+    if channels >= n or phases != 1 or not evenly_spaced(self, n):
         return
-    for t in range(2, n):
-        if self.tap_input[t] - self.tap_input[t - 1] != self.tap_input[1] - self.tap_input[0]:
-            return
     self.inner = n
     self.inner_step = self.tap_input[1] - self.tap_input[0]
-    self.phase[1] = self.n_taps // n
-    for t in range(self.phase[1]):
-        self.tap_input[t] = self.tap_input[t * n]
-        self.tap_packed[t] = self.tap_packed[t * n]
-        self.tap_last[t] = self.tap_last[t * n]
+    self.phase[1] = self.n_taps // n * channels
+    # In place: there are fewer outer steps than taps, so none is written before it is read.
+    for row in range(self.n_taps // n):
+        first = self.tap_input[row * n]
+        for c in range(channels):
+            self.tap_input[row * channels + c] = first + c * self.window.channel_step
+            self.tap_packed[row * channels + c] = row * n * channels + c
+
+
+cdef bint evenly_spaced(const correlate_t* self, idx_t n) noexcept nogil:
+    cdef idx_t t
+    for t in range(2, n):
+        if self.tap_input[t] - self.tap_input[t - 1] != self.tap_input[1] - self.tap_input[0]:
+            return False
+    return n >= 2
 
 
 cdef inline idx_t last_width(const correlate_t* self) noexcept nogil:

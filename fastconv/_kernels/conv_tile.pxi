@@ -1,6 +1,6 @@
 # The register tile: the one loop in which fastconv spends its time.
 #
-#     o[i, v] = start + sum over t < n_outer, c < n_inner of  a[i] * b[v]
+#     o[i, v] = leaky(start + sum over t < n_outer, c < n_inner of  a[i] * b[v])
 #
 # `a` is broadcast, one scalar for each of PX rows; `b` brings NV vectors.  Both streams jump by a
 # table at each outer step and advance by a constant at each inner one, so taps, strides, dilation,
@@ -24,12 +24,14 @@ cdef extern from *:
 cdef struct stream_t:
     # What stays the same from tile to tile in one pass; steps in elements.
     idx_t n_outer, n_inner
-    const idx_t* a_off      # [n_outer]
-    const idx_t* b_off      # [n_outer]
+    const idx_t* a_off      # [n_outer], in units of a_unit elements
+    const idx_t* b_off      # [n_outer], in units of b_unit elements
+    idx_t a_unit, b_unit
     idx_t a_row             # from row to row of the tile
     idx_t a_step            # from inner step to inner step
     idx_t b_step
     idx_t o_row             # from row to row of the output; vectors lie side by side
+    real slope              # of the result where it is negative; 1 leaves it alone
 
 
 cdef enum start_t:
@@ -51,8 +53,8 @@ cdef inline void tile(int PX, int NV, const stream_t* s, const real* a, const re
         for v in range(NV):
             acc[i][v] = splat(0)
     for t in range(s.n_outer):
-        at = a + s.a_off[t]
-        bt = <const vec*> (b + s.b_off[t])
+        at = a + s.a_off[t] * s.a_unit
+        bt = <const vec*> (b + s.b_off[t] * s.b_unit)
         for c in range(s.n_inner):
             for i in range(PX):
                 for v in range(NV):
@@ -63,11 +65,14 @@ cdef inline void tile(int PX, int NV, const stream_t* s, const real* a, const re
         ot = <vec*> (o + i * s.o_row)
         for v in range(NV):
             if start == ADD:
-                ot[v] = ot[v] + acc[i][v]
+                acc[i][v] = ot[v] + acc[i][v]
             elif start == LANE_BIAS:
-                ot[v] = (<const vec*> bias)[v] + acc[i][v]
+                acc[i][v] = (<const vec*> bias)[v] + acc[i][v]
             else:
-                ot[v] = splat(bias[i]) + acc[i][v]
+                acc[i][v] = splat(bias[i]) + acc[i][v]
+            if s.slope != 1:
+                acc[i][v] = leaky(acc[i][v], s.slope)
+            ot[v] = acc[i][v]
 
 
 cdef inline bint fits(int PX, int NV) noexcept nogil:
@@ -144,12 +149,12 @@ cdef idx_t tallest(idx_t nv) noexcept nogil:
 
 
 cdef enum:
-    TILE_CYCLES = 30    # to call a tile, and to store it
+    TILE_CALL = 40      # multiply-adds in the time of calling a tile and storing it
 
 
 cdef idx_t tile_cost(idx_t px, idx_t nv) noexcept nogil:
-    """Cycles of one reduction step: multiply-adds, or fetching `b` from L2, or latency."""
-    return max(px * nv, 4 * nv, <idx_t> 5)
+    """Multiply-adds in the time of one reduction step: its own, fetching `b` from L2, or latency."""
+    return max(px * nv + 2, 4 * nv, <idx_t> 8)
 
 
 cdef void store(const real* tile_out, idx_t tile_row, idx_t rows, idx_t lanes,

@@ -3,6 +3,10 @@
 # log2(LANES) perfect shuffles transpose a square of LANES by LANES in registers: each one puts row
 # i beside row i + LANES/2, lane by lane.
 
+cdef enum:
+    AHEAD = 128     # elements
+
+
 cdef inline void perfect_shuffle(const vec* rows, vec* shuffled) noexcept nogil:
     cdef int i
     for i in range(LANES // 2):
@@ -11,10 +15,11 @@ cdef inline void perfect_shuffle(const vec* rows, vec* shuffled) noexcept nogil:
 
 
 cdef void turn_square(const real* source, idx_t source_row, idx_t rows, const real* end,
-                      real* target, idx_t target_row, idx_t columns) noexcept nogil:
+                      idx_t ahead, real* target, idx_t target_row, idx_t columns) noexcept nogil:
     """target[j, i] = source[i, j] for i < LANES and j < columns; source rows past `rows` are zero.
 
     Writes whole vectors of target, and reads whole vectors of source, but none past `end`.
+    What lies `ahead` elements on is fetched: the hardware follows fewer rows by itself.
     """
     cdef idx_t row, column
     if source + (min(<idx_t> LANES, rows) - 1) * source_row + LANES > end:
@@ -29,8 +34,7 @@ cdef void turn_square(const real* source, idx_t source_row, idx_t rows, const re
     for i in range(LANES):
         if i < rows:
             even_stage[i] = (<const vec*> (source + i * source_row))[0]
-            # More rows than the hardware follows by itself.
-            prefetch(source + i * source_row, 8 * LANES)
+            prefetch(source + i * source_row, ahead)
         else:
             even_stage[i] = splat(0)
     perfect_shuffle(even_stage, odd_stage)
@@ -62,7 +66,7 @@ cdef void pixels_to_planes(const real* pixels, idx_t pixel, idx_t count, idx_t c
         for k in range(ceil_div(channels, LANES)):
             k0 = k * LANES
             turn_square(pixels + p0 * pixel + k0, pixel, LANES, pixels + count * pixel,
-                        planes + k0 * plane + p0, plane, channels - k0)
+                        AHEAD, planes + k0 * plane + p0, plane, channels - k0)
 
 
 cdef void planes_to_pixels(const real* planes, idx_t plane, idx_t count, idx_t channels,
@@ -79,5 +83,5 @@ cdef void planes_to_pixels(const real* planes, idx_t plane, idx_t count, idx_t c
         for k in range(ceil_div(channels, LANES)):
             k0 = k * LANES
             turn_square(planes + k0 * plane + p0, plane, channels - k0,
-                        planes + (channels - 1) * plane + count,
+                        planes + (channels - 1) * plane + count, AHEAD,
                         pixels + p0 * pixel + k0, pixel, LANES)

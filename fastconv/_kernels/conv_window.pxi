@@ -123,10 +123,21 @@ cdef inline idx_t phase_count(const conv_t* p, int axis, idx_t phase) noexcept n
     return ceil_div(p.out_size[axis] - phase, p.stretch[axis])
 
 
+cdef void inside(const axis_t* axis, idx_t size, idx_t phase, idx_t position,
+                 idx_t* first, idx_t* last) noexcept nogil:
+    """The taps of a phase that read cells inside the input, and no padding, at this position."""
+    cdef idx_t cell = position * axis.step
+    first[0], last[0] = axis.phase[phase], axis.phase[phase + 1]
+    while first[0] < last[0] and axis.base[first[0]] + cell < 0:
+        first[0] += 1
+    while first[0] < last[0] and axis.base[last[0] - 1] + cell >= size:
+        last[0] -= 1
+
+
 cdef struct window_t:
     # The strip of one task, and how it is read.
     axis_t axis[AXES]
-    idx_t channels
+    idx_t channels          # that a strip has room for
     bint direct             # the input itself is the strip
     bint pixels             # channels innermost in the strip, else planes
     idx_t cell_step         # from column to column
@@ -139,12 +150,12 @@ cdef inline idx_t span_elements(const axis_t* axis) noexcept nogil:
     return round_up(axis.n_runs * <idx_t> sizeof(span_t) // <idx_t> sizeof(real), ALIGN)
 
 
-cdef void window_layout(window_t* self, const conv_t* p, bint pixels) noexcept nogil:
+cdef void window_layout(window_t* self, idx_t channels, bint pixels) noexcept nogil:
     """Steps of the strip: [cells0][cells1][cells2][C] or [C][cells0][cells1][cells2]."""
     cdef idx_t plane
     self.pixels = pixels
-    self.channels = p.in_channels
-    self.cell_step = p.in_channels if pixels else 1
+    self.channels = channels
+    self.cell_step = channels if pixels else 1
     self.row_step = self.axis[2].cells * self.cell_step
     self.plane_step = self.axis[1].cells * self.row_step
     plane = self.axis[0].cells * self.plane_step
@@ -157,7 +168,7 @@ cdef void window_layout(window_t* self, const conv_t* p, bint pixels) noexcept n
         if plane % 256 == 0:
             plane += 16
         self.channel_step = plane
-        self.elements = plane * p.in_channels
+        self.elements = plane * channels
     # Slack: row lanes load vectors past the end; the spans of a row lie behind that.
     self.elements = round_up(self.elements + MAX_NV * LANES + span_elements(&self.axis[2]), ALIGN)
 
@@ -181,7 +192,6 @@ cdef bint reads_in_place(const window_t* self, const conv_t* p) noexcept nogil:
 cdef void window_direct(window_t* self, const conv_t* p) noexcept nogil:
     """Reads the input in place."""
     self.direct = True
-    self.channels = p.in_channels
     self.cell_step = self.axis[2].step * p.in_step[2]
     self.row_step = self.axis[1].step * p.in_step[1]
     self.plane_step = self.axis[0].step * p.in_step[0]
@@ -237,7 +247,7 @@ cdef void find_spans(const axis_t* axis, idx_t size, idx_t in_step, idx_t start,
 
 
 cdef inline void fill_plane_row(const span_t* spans, idx_t n_spans, const real* x, idx_t step,
-                                const real* end, real* strip) noexcept nogil:
+                                idx_t ahead, const real* end, real* strip) noexcept nogil:
     """One row of one channel.
 
     Rows are written in the order of memory, so a vector may spill into what comes next, as long
@@ -256,6 +266,14 @@ cdef inline void fill_plane_row(const span_t* spans, idx_t n_spans, const real* 
         if step == 1 and source + span.high + LANES <= end:
             for j in range(ceil_div(span.high - span.low, LANES)):
                 (<vec*> (target + span.low))[j] = (<const vec*> (source + span.low))[j]
+                prefetch(source + span.low + j * LANES, ahead)
+        elif step == 2 and source + 2 * (span.high + LANES) <= end:
+            source = source + 2 * span.low
+            for j in range(ceil_div(span.high - span.low, LANES)):
+                (<vec*> (target + span.low))[j] = even_lanes(
+                    (<const vec*> source)[2 * j], (<const vec*> source)[2 * j + 1])
+                prefetch(source + 2 * j * LANES, ahead)
+                prefetch(source + (2 * j + 1) * LANES, ahead)
         else:
             for j in range(span.low, span.high):
                 target[j] = source[j * step]
@@ -264,24 +282,24 @@ cdef inline void fill_plane_row(const span_t* spans, idx_t n_spans, const real* 
 
 
 cdef inline void fill_pixel_row(const span_t* spans, idx_t n_spans, const real* x, idx_t step,
-                                idx_t channels, real* strip) noexcept nogil:
-    """One row of pixels, their channels side by side."""
+                                idx_t channels, real* strip, idx_t pixel) noexcept nogil:
+    """One row of pixels, their channels side by side; pixels of the strip are `pixel` apart."""
     cdef idx_t run, j
     cdef const span_t* span
     cdef const real* source
     cdef real* target
     for run in range(n_spans):
         span = spans + run
-        target = strip + span.cell * channels
+        target = strip + span.cell * pixel
         source = x + span.source
-        clear(target, span.low * channels)
-        if step == channels:
-            copy(target + span.low * channels, source + span.low * step,
-                 (span.high - span.low) * channels)
+        clear(target, span.low * pixel)
+        if step == pixel and channels == pixel:
+            copy(target + span.low * pixel, source + span.low * step,
+                 (span.high - span.low) * pixel)
         else:
             for j in range(span.low, span.high):
-                copy(target + j * channels, source + j * step, channels)
-        clear(target + span.high * channels, (span.cells - span.high) * channels)
+                copy(target + j * pixel, source + j * step, channels)
+        clear(target + span.high * pixel, (span.cells - span.high) * pixel)
 
 
 cdef const real* input_end(const conv_t* p, const real* x) noexcept nogil:
@@ -301,34 +319,39 @@ cdef inline idx_t input_cell(const axis_t* axis, idx_t start, idx_t run, idx_t c
     return axis.run_input[run] + (start + cell - axis.run_cell[run]) * axis.step
 
 
-cdef void window_fill(const window_t* self, const conv_t* p, const real* x, idx_t start0,
-                      idx_t start1, idx_t start2, real* strip) noexcept nogil:
-    """Copies what the block that starts at these positions reads; x is at its image and group."""
+cdef void window_fill(const window_t* self, const conv_t* p, const real* x, idx_t first,
+                      idx_t channels, const idx_t* start, real* strip) noexcept nogil:
+    """Copies what the block at position `start` reads of the channels from `first` on.
+
+    x is at its image and group.
+    """
     cdef const axis_t* axis = &self.axis[0]
     cdef idx_t c, run0, run1, cell0, cell1, i0, i1, step = axis[2].step * p.in_step[2]
-    cdef idx_t layers = 1 if self.pixels else self.channels
+    cdef idx_t layers = 1 if self.pixels else channels
     cdef span_t* spans = <span_t*> (strip + self.elements - span_elements(axis))
     cdef const real* end = input_end(p, x)
     cdef const real* row
     cdef real* target
-    find_spans(&axis[2], p.in_size[2], p.in_step[2], start2, spans)
+    x = x + first * p.in_channel
+    find_spans(&axis[2], p.in_size[2], p.in_step[2], start[2], spans)
     for c in range(layers):
         for run0 in range(axis[0].n_runs):
             for cell0 in range(axis[0].run_cell[run0], axis[0].run_cell[run0 + 1]):
-                i0 = input_cell(&axis[0], start0, run0, cell0)
+                i0 = input_cell(&axis[0], start[0], run0, cell0)
                 for run1 in range(axis[1].n_runs):
                     for cell1 in range(axis[1].run_cell[run1], axis[1].run_cell[run1 + 1]):
-                        i1 = input_cell(&axis[1], start1, run1, cell1)
+                        i1 = input_cell(&axis[1], start[1], run1, cell1)
                         target = (strip + c * self.channel_step + cell0 * self.plane_step
                                   + cell1 * self.row_step)
                         row = x + c * p.in_channel + i0 * p.in_step[0] + i1 * p.in_step[1]
                         if not (0 <= i0 < p.in_size[0] and 0 <= i1 < p.in_size[1]):
                             clear(target, self.row_step)
                         elif self.pixels:
-                            fill_pixel_row(spans, axis[2].n_runs, row, step, self.channels,
-                                           target)
+                            fill_pixel_row(spans, axis[2].n_runs, row, step, channels, target,
+                                           self.cell_step)
                         else:
-                            fill_plane_row(spans, axis[2].n_runs, row, step, end, target)
+                            fill_plane_row(spans, axis[2].n_runs, row, step, 2 * p.in_channel, end,
+                                           target)
 
 
 cdef void window_free(window_t* self) noexcept nogil:

@@ -7,11 +7,13 @@ cdef extern from "vec.h" nogil:
     ctypedef float real
     ctypedef float vec
     vec splat(real x)
+    vec leaky(vec x, real slope)
     void prefetch(const real* place, long ahead)
     vec first_lanes(vec x, long lanes)
     real sum_lanes(vec x)
     vec interleave_low(vec a, vec b)
     vec interleave_high(vec a, vec b)
+    vec even_lanes(vec a, vec b)
     enum:
         LANES
         REGISTERS

@@ -30,22 +30,27 @@ enum { REGISTERS = 32 };
 enum { REGISTERS = 16 };
 #endif
 
-/* The first, or the second, halves of a and b with their lanes in turn: a0 b0 a1 b1 ... */
+/* The first, or the second, halves of a and b with their lanes in turn: a0 b0 a1 b1 ...;
+ * and every second lane of a, then of b. */
 #if !defined(FASTCONV_F64) && VEC_BYTES == 64
 #define LOW_LANES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define HIGH_LANES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
 #define KEEP_LANES -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1
 #elif (defined(FASTCONV_F64) && VEC_BYTES == 64) || (!defined(FASTCONV_F64) && VEC_BYTES == 32)
 #define LOW_LANES 0, 8, 1, 9, 2, 10, 3, 11
 #define HIGH_LANES 4, 12, 5, 13, 6, 14, 7, 15
+#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14
 #define KEEP_LANES -1, -1, -1, -1, -1, -1, -1, -1
 #elif (defined(FASTCONV_F64) && VEC_BYTES == 32) || (!defined(FASTCONV_F64) && VEC_BYTES == 16)
 #define LOW_LANES 0, 4, 1, 5
 #define HIGH_LANES 2, 6, 3, 7
+#define EVEN_LANES 0, 2, 4, 6
 #define KEEP_LANES -1, -1, -1, -1
 #else
 #define LOW_LANES 0, 2
 #define HIGH_LANES 1, 3
+#define EVEN_LANES 0, 2
 #define KEEP_LANES -1, -1
 #endif
 
@@ -69,6 +74,14 @@ static inline vec first_lanes(vec x, long lanes) {
     return (vec)((lane_indices)x & *(const loose_indices *)(mask + LANES - lanes));
 }
 
+/* x where it is not negative, else slope * x: 0 for a slope of 0, even of -inf. */
+static inline vec leaky(vec x, real slope) {
+    vec scaled = {0};
+    if (slope != 0) scaled = x * slope;
+    lane_indices negative = x < (vec){0};
+    return (vec)(((lane_indices)x & ~negative) | ((lane_indices)scaled & negative));
+}
+
 static inline real sum_lanes(vec x) {
     real sum[LANES];
     *(vec *)sum = x;
@@ -78,19 +91,12 @@ static inline real sum_lanes(vec x) {
 }
 
 #ifdef __clang__
-static inline vec interleave_low(vec a, vec b) {
-    return __builtin_shufflevector(a, b, LOW_LANES);
-}
-static inline vec interleave_high(vec a, vec b) {
-    return __builtin_shufflevector(a, b, HIGH_LANES);
-}
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
-static inline vec interleave_low(vec a, vec b) {
-    return __builtin_shuffle(a, b, (lane_indices){LOW_LANES});
-}
-static inline vec interleave_high(vec a, vec b) {
-    return __builtin_shuffle(a, b, (lane_indices){HIGH_LANES});
-}
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (lane_indices){__VA_ARGS__})
 #endif
+static inline vec interleave_low(vec a, vec b) { return SHUFFLE(a, b, LOW_LANES); }
+static inline vec interleave_high(vec a, vec b) { return SHUFFLE(a, b, HIGH_LANES); }
+static inline vec even_lanes(vec a, vec b) { return SHUFFLE(a, b, EVEN_LANES); }
 
 #endif
