@@ -81,7 +81,7 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
     # Vectors of the strip straddle cache lines.
     cdef idx_t by_row = 9 * tiles_cost(reduction, k, row_vectors, row_nv) // 8
     # Storing: a vector at a time where lanes are neighbours in memory, else cell by cell.
-    by_channel += columns * k_vectors * 2 if p.out_channel == 1 else columns * k
+    by_channel += columns * k_vectors * 2 if p.out_channel == 1 else columns * k * 3 // 2
     by_row += (k * row_vectors * 2
                if p.out_step[2] * p.stretch[2] == 1 and columns >= LANES else columns * k)
     # Row lanes want planes: a channels-last input is turned, cell by cell.

@@ -173,6 +173,10 @@ cdef void window_layout(window_t* self, idx_t channels, bint pixels) noexcept no
     self.elements = round_up(self.elements + MAX_NV * LANES + span_elements(&self.axis[2]), ALIGN)
 
 
+cdef enum:
+    PAGE = 4096     # bytes
+
+
 cdef bint unpadded(const window_t* self, const conv_t* p) noexcept nogil:
     cdef int axis
     for axis in range(AXES):
@@ -186,7 +190,7 @@ cdef bint reads_in_place(const window_t* self, const conv_t* p) noexcept nogil:
     return unpadded(self, p) and (
         p.in_channel == 1
         or (self.axis[2].step * p.in_step[2] == 1
-            and p.in_channel * <idx_t> sizeof(real) % 4096 != 0))
+            and 0 < p.in_channel * <idx_t> sizeof(real) < PAGE))
 
 
 cdef void window_direct(window_t* self, const conv_t* p) noexcept nogil:
@@ -207,6 +211,30 @@ cdef inline idx_t tap_offset(const window_t* self, const conv_t* p, idx_t t0, id
                 + self.axis[2].base[t2] * p.in_step[2])
     return (self.axis[0].cell[t0] * self.plane_step + self.axis[1].cell[t1] * self.row_step
             + self.axis[2].cell[t2] * self.cell_step)
+
+
+cdef inline vec every(int step, const real* source) noexcept nogil:
+    """A vector of cells `step` apart; a power of two, up to 8."""
+    cdef vec v[8]
+    cdef int i, n = step // 2
+    for i in range(step):
+        v[i] = (<const vec*> source)[i]
+    while n > 0:
+        for i in range(n):
+            v[i] = even_lanes(v[2 * i], v[2 * i + 1])
+        n //= 2
+    return v[0]
+
+
+cdef inline void copy_every(int step, const real* source, idx_t cells, idx_t ahead,
+                            real* target) noexcept nogil:
+    """Copies cells `step` apart in whole vectors."""
+    cdef idx_t j
+    cdef int i
+    for j in range(ceil_div(cells, LANES)):
+        (<vec*> target)[j] = every(step, source + j * step * LANES)
+        for i in range(step):
+            prefetch(source + (j * step + i) * LANES, ahead)
 
 
 cdef inline void copy(real* dst, const real* src, idx_t count) noexcept nogil:
@@ -256,6 +284,7 @@ cdef inline void fill_plane_row(const span_t* spans, idx_t n_spans, const real* 
     cdef idx_t run, j
     cdef const span_t* span
     cdef const real* source
+    cdef const real* first
     cdef real* target
     for run in range(n_spans):
         span = spans + run
@@ -263,17 +292,18 @@ cdef inline void fill_plane_row(const span_t* spans, idx_t n_spans, const real* 
         source = x + span.source
         for j in range(span.low):
             target[j] = 0
-        if step == 1 and source + span.high + LANES <= end:
-            for j in range(ceil_div(span.high - span.low, LANES)):
-                (<vec*> (target + span.low))[j] = (<const vec*> (source + span.low))[j]
-                prefetch(source + span.low + j * LANES, ahead)
-        elif step == 2 and source + 2 * (span.high + LANES) <= end:
-            source = source + 2 * span.low
-            for j in range(ceil_div(span.high - span.low, LANES)):
-                (<vec*> (target + span.low))[j] = even_lanes(
-                    (<const vec*> source)[2 * j], (<const vec*> source)[2 * j + 1])
-                prefetch(source + 2 * j * LANES, ahead)
-                prefetch(source + (2 * j + 1) * LANES, ahead)
+        first = source + span.low * step
+        if source + step * (span.high + LANES) > end:
+            for j in range(span.low, span.high):
+                target[j] = source[j * step]
+        elif step == 1:
+            copy_every(1, first, span.high - span.low, ahead, target + span.low)
+        elif step == 2:
+            copy_every(2, first, span.high - span.low, ahead, target + span.low)
+        elif step == 4:
+            copy_every(4, first, span.high - span.low, ahead, target + span.low)
+        elif step == 8:
+            copy_every(8, first, span.high - span.low, ahead, target + span.low)
         else:
             for j in range(span.low, span.high):
                 target[j] = source[j * step]
