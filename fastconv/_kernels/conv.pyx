@@ -73,6 +73,10 @@ cdef struct conv_t:
     idx_t out_step[AXES]
     idx_t w_group, w_out, w_in              # from filter to filter, from slice to slice
     idx_t w_step[AXES]
+    const real* gate                        # of the output's shape, or NULL; see conv_gate.pxi
+    real slope                              # 1: neither activation nor gate
+    idx_t gate_batch, gate_channel
+    idx_t gate_step[AXES]
 
 
 cdef inline idx_t ceil_div(idx_t a, idx_t b) noexcept nogil:
@@ -94,6 +98,7 @@ include "conv_turn.pxi"
 include "conv_window.pxi"
 include "conv_plan.pxi"
 include "conv_pack.pxi"
+include "conv_gate.pxi"
 include "conv_correlate.pxi"
 include "conv_dot.pxi"
 include "conv_grad_weight_plan.pxi"
@@ -126,6 +131,23 @@ cdef void describe_output(conv_t* p, const real[:, :, :, :, :] y):
     for axis in range(AXES):
         p.out_size[axis] = y.shape[2 + axis]
         p.out_step[axis] = y.strides[2 + axis] // <idx_t> sizeof(real)
+    # No gate, which then steps as the output does.
+    p.slope = 1
+    p.gate = NULL
+    p.gate_batch = p.out_batch
+    p.gate_channel = p.out_channel
+    p.gate_step = p.out_step
+
+
+cdef void describe_gate(conv_t* p, const real[:, :, :, :, :] gate, double slope):
+    cdef int axis
+    p.slope = <real> slope
+    if gate is not None and gate.size:
+        p.gate = &gate[0, 0, 0, 0, 0]
+        p.gate_batch = gate.strides[0] // <idx_t> sizeof(real)
+        p.gate_channel = gate.strides[1] // <idx_t> sizeof(real)
+        for axis in range(AXES):
+            p.gate_step[axis] = gate.strides[2 + axis] // <idx_t> sizeof(real)
 
 
 cdef void describe_weight(conv_t* p, const real[:, :, :, :, :, :] w):
@@ -142,14 +164,19 @@ cdef void describe_weight(conv_t* p, const real[:, :, :, :, :, :] w):
 
 
 def forward(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w, const real[::1] bias,
-            real[:, :, :, :, :] y, tuple stride, tuple dilation, tuple pad, int num_threads):
-    """y (N, G*O, *out) = bias + x (N, G*I, *in) * w (G, O, I, *kernel); `pad` is the low side."""
+            real[:, :, :, :, :] y, const real[:, :, :, :, :] gate, double slope, tuple stride,
+            tuple dilation, tuple pad, int num_threads):
+    """y (N, G*O, *out) = bias + x (N, G*I, *in) * w (G, O, I, *kernel); `pad` is the low side.
+
+    `gate` (of y's shape, or None) and `slope`: what happens to y at its store, see conv_gate.pxi.
+    """
     cdef conv_t p
     cdef int status
     describe_sizes(&p, stride, dilation, pad)
     describe_input(&p, x)
     describe_weight(&p, w)
     describe_output(&p, y)
+    describe_gate(&p, gate, slope)
     if y.size == 0:
         return OK
     cdef const real* bias_data = &bias[0] if bias is not None else NULL
@@ -161,12 +188,13 @@ def forward(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w, const r
 
 
 def grad_input(const real[:, :, :, :, :] grad_output, const real[:, :, :, :, :, :] filters,
-               const real[::1] bias, real[:, :, :, :, :] grad, tuple stride, tuple dilation,
+               const real[::1] bias, real[:, :, :, :, :] grad,
+               const real[:, :, :, :, :] gate, double slope, tuple stride, tuple dilation,
                tuple pad, int num_threads):
     """grad (N, G*I, *in) from grad_output (N, G*O, *out) and regrouped filters (G, I, O, *kernel).
 
     `pad` is the low padding of the convolution.  Also the forward pass of the transposed
-    convolution, which is why there is a bias.
+    convolution, which is why there is a bias.  `gate` and `slope` as for `forward`.
     """
     cdef conv_t p
     cdef int status, axis
@@ -174,6 +202,7 @@ def grad_input(const real[:, :, :, :, :] grad_output, const real[:, :, :, :, :, 
     describe_input(&p, grad_output)
     describe_weight(&p, filters)
     describe_output(&p, grad)
+    describe_gate(&p, gate, slope)
     for axis in range(AXES):
         p.stretch[axis] = p.stride[axis]
         p.stride[axis] = 1

@@ -181,6 +181,8 @@ cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, co
                          + task.m[2] * p.stretch[2] * p.out_step[2])
                     correlate_plane(self, &task, (f0 * axis[1].n_phases + f1) * axis[2].n_phases,
                                     f1, block, plane, o)
+        if p.slope != 1:
+            gate_block(self, task.m, n, group, block, y)
 
 
 cdef inline idx_t pixel_elements(const correlate_t* self) noexcept nogil:

@@ -36,7 +36,8 @@ cdef void merge_axes(conv_t* p) noexcept nogil:
                 and p.pad[a] == 0 and p.pad[a + 1] == 0
                 and p.in_size[a] == p.out_size[a] and p.in_size[a + 1] == p.out_size[a + 1]
                 and p.in_step[a] == p.in_size[a + 1] * p.in_step[a + 1]
-                and p.out_step[a] == p.out_size[a + 1] * p.out_step[a + 1]):
+                and p.out_step[a] == p.out_size[a + 1] * p.out_step[a + 1]
+                and p.gate_step[a] == p.out_size[a + 1] * p.gate_step[a + 1]):
             p.in_size[a + 1] *= p.in_size[a]
             p.out_size[a + 1] *= p.out_size[a]
             p.in_size[a] = p.out_size[a] = 1

@@ -56,26 +56,37 @@ def output(op, shape, dtype, like, batched, out, inputs):
     return out if batched else out[np.newaxis], out
 
 
-def run_forward(geometry, x, filters, bias, y, num_threads):
+def run_forward(geometry, x, filters, bias, y, num_threads, slope=1.0, gate=None):
+    """`slope` and `gate`: an activation of y, or the gradient of one, at the kernel's store.
+
+    Without a gate a negative y is multiplied by the slope: ReLU has slope 0, LeakyReLU its own.
+    With one, y is multiplied by it where the gate, the activation's output, is not positive.
+    """
     kernel = _kernels.conv[x.dtype.char]
     stride, dilation, pad = geometry.kernel_args()
     threads = _threads.effective(geometry.op, num_threads, geometry.work)
     status = kernel.forward(
         _arrays.expand_space(x), filters, bias, _arrays.expand_space(y),
-        stride, dilation, pad, threads,
+        _gate(gate, slope), slope, stride, dilation, pad, threads,
     )  # fmt: skip
     check_status(geometry.op, status)
 
 
-def run_grad_input(geometry, grad_output, filters, bias, grad, num_threads):
+def run_grad_input(geometry, grad_output, filters, bias, grad, num_threads, slope=1.0, gate=None):
+    """`slope` and `gate` as for `run_forward`."""
     kernel = _kernels.conv[grad_output.dtype.char]
     stride, dilation, pad = geometry.kernel_args()
     threads = _threads.effective(geometry.op, num_threads, geometry.work)
     status = kernel.grad_input(
         _arrays.expand_space(grad_output), regrouped(filters), bias, _arrays.expand_space(grad),
-        stride, dilation, pad, threads,
+        _gate(gate, slope), slope, stride, dilation, pad, threads,
     )  # fmt: skip
     check_status(geometry.op, status)
+
+
+def _gate(gate, slope):
+    """As the kernels take it: None where the slope leaves nothing to do."""
+    return None if gate is None or slope == 1 else _arrays.expand_space(gate)
 
 
 def run_grad_weight(geometry, x, grad_output, weight, num_threads):
