@@ -218,9 +218,13 @@ def grad_input(const real[:, :, :, :, :] grad_output, const real[:, :, :, :, :, 
 
 
 def grad_weight(const real[:, :, :, :, :] x, const real[:, :, :, :, :] grad_output,
-                real[:, :, :, :, :, :] grad, tuple stride, tuple dilation, tuple pad,
-                int num_threads):
-    """grad (G, O, I, *kernel) = sum over batch and positions of grad_output and x's windows."""
+                real[:, :, :, :, :, :] grad, real[::1] grad_bias, tuple stride, tuple dilation,
+                tuple pad, int num_threads, bint bias_alone=False):
+    """grad (G, O, I, *kernel) = sum over batch and positions of grad_output and x's windows.
+
+    `grad_bias` (G*O,) or None receives the sum of grad_output over both.  With `bias_alone`, grad
+    lends its shape only, and grad_bias has the same bits as beside it.
+    """
     cdef conv_t p
     cdef int status
     describe_sizes(&p, stride, dilation, pad)
@@ -231,8 +235,10 @@ def grad_weight(const real[:, :, :, :, :] x, const real[:, :, :, :, :] grad_outp
         return OK
     cdef const real* x_data = &x[0, 0, 0, 0, 0] if x.size else NULL
     cdef const real* g_data = &grad_output[0, 0, 0, 0, 0] if grad_output.size else NULL
+    cdef real* grad_data = NULL if bias_alone else &grad[0, 0, 0, 0, 0, 0]
+    cdef real* bias_data = &grad_bias[0] if grad_bias is not None else NULL
     with nogil:
-        status = accumulate_weight(&p, x_data, g_data, &grad[0, 0, 0, 0, 0, 0], num_threads)
+        status = accumulate_weight(&p, x_data, g_data, grad_data, bias_data, num_threads)
     return status
 
 
