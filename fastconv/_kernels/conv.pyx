@@ -74,6 +74,10 @@ cdef struct conv_t:
     idx_t out_step[AXES]
     idx_t w_group, w_out, w_in              # from filter to filter, from slice to slice
     idx_t w_step[AXES]
+    const real* gate                        # of the output's shape, or NULL; see conv_gate.pxi
+    real slope                              # 1: neither activation nor gate
+    idx_t gate_batch, gate_channel
+    idx_t gate_step[AXES]
 
 
 cdef inline idx_t ceil_div(idx_t a, idx_t b) noexcept nogil:
@@ -95,6 +99,7 @@ include "conv_turn.pxi"
 include "conv_window.pxi"
 include "conv_plan.pxi"
 include "conv_pack.pxi"
+include "conv_gate.pxi"
 include "conv_correlate.pxi"
 include "conv_dot.pxi"
 include "conv_grad_weight_plan.pxi"
@@ -118,6 +123,9 @@ cdef conv_t describe(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w
         p.kernel[axis], p.w_step[axis] = w.shape[3 + axis], w.strides[3 + axis] // size
         p.stride[axis], p.stretch[axis] = stride[axis], 1
         p.dilation[axis], p.pad[axis] = dilation[axis], pad[axis]
+    p.slope, p.gate = 1, NULL
+    # No gate steps as the output does, so that axes can be merged.
+    p.gate_batch, p.gate_channel, p.gate_step = p.out_batch, p.out_channel, p.out_step
     return p
 
 
@@ -130,9 +138,20 @@ cdef void stretch_input(conv_t* p):
         p.pad[axis] = p.dilation[axis] * (p.kernel[axis] - 1) - p.pad[axis]
 
 
+cdef void describe_gate(conv_t* p, const real[:, :, :, :, :] gate, double slope):
+    cdef int axis
+    cdef idx_t size = sizeof(real)
+    p.slope = <real> slope
+    if gate is not None and gate.size:
+        p.gate = &gate[0, 0, 0, 0, 0]
+        p.gate_batch, p.gate_channel = gate.strides[0] // size, gate.strides[1] // size
+        for axis in range(AXES):
+            p.gate_step[axis] = gate.strides[2 + axis] // size
+
+
 cdef int run_correlate(const conv_t* p, const real[:, :, :, :, :] x,
                        const real[:, :, :, :, :, :] w, const real[::1] bias,
-                       real[:, :, :, :, :] y, real slope, int num_threads):
+                       real[:, :, :, :, :] y, int num_threads):
     cdef int status
     if y.size == 0:
         return OK
@@ -140,42 +159,55 @@ cdef int run_correlate(const conv_t* p, const real[:, :, :, :, :] x,
     cdef const real* x_data = &x[0, 0, 0, 0, 0] if x.size else NULL
     cdef const real* w_data = &w[0, 0, 0, 0, 0, 0] if w.size else NULL
     with nogil:
-        status = correlate(p, x_data, w_data, bias_data, slope, &y[0, 0, 0, 0, 0], num_threads)
+        status = correlate(p, x_data, w_data, bias_data, &y[0, 0, 0, 0, 0], num_threads)
     return status
 
 
 def forward(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w, const real[::1] bias,
-            real[:, :, :, :, :] y, tuple stride, tuple dilation, tuple pad, int num_threads):
-    """y (N, G*O, *out) = bias + x (N, G*I, *in) * w (G, O, I, *kernel); `pad` is the low side."""
+            real[:, :, :, :, :] y, const real[:, :, :, :, :] gate, double slope, tuple stride,
+            tuple dilation, tuple pad, int num_threads):
+    """y (N, G*O, *out) = bias + x (N, G*I, *in) * w (G, O, I, *kernel); `pad` is the low side.
+
+    `gate` (of y's shape, or None) and `slope`: what happens to y at its store, see conv_gate.pxi.
+    """
     cdef conv_t p = describe(x, w, y, stride, dilation, pad)
-    return run_correlate(&p, x, w, bias, y, 1, num_threads)
+    describe_gate(&p, gate, slope)
+    return run_correlate(&p, x, w, bias, y, num_threads)
 
 
 def grad_input(const real[:, :, :, :, :] grad_output, const real[:, :, :, :, :, :] filters,
-               const real[::1] bias, real[:, :, :, :, :] grad, tuple stride, tuple dilation,
+               const real[::1] bias, real[:, :, :, :, :] grad,
+               const real[:, :, :, :, :] gate, double slope, tuple stride, tuple dilation,
                tuple pad, int num_threads):
     """grad (N, G*I, *in) from grad_output (N, G*O, *out) and regrouped filters (G, I, O, *kernel).
 
     `pad` is the low padding of the convolution.  Also the forward pass of the transposed
-    convolution, which is why there is a bias.
+    convolution, which is why there is a bias.  `gate` and `slope` as for `forward`.
     """
     cdef conv_t p = describe(grad_output, filters, grad, stride, dilation, pad)
     stretch_input(&p)
-    return run_correlate(&p, grad_output, filters, bias, grad, 1, num_threads)
+    describe_gate(&p, gate, slope)
+    return run_correlate(&p, grad_output, filters, bias, grad, num_threads)
 
 
 def grad_weight(const real[:, :, :, :, :] x, const real[:, :, :, :, :] grad_output,
-                real[:, :, :, :, :, :] grad, tuple stride, tuple dilation, tuple pad,
-                int num_threads):
-    """grad (G, O, I, *kernel) = sum over batch and positions of grad_output and x's windows."""
+                real[:, :, :, :, :, :] grad, real[::1] grad_bias, tuple stride, tuple dilation,
+                tuple pad, int num_threads, bint bias_alone=False):
+    """grad (G, O, I, *kernel) = sum over batch and positions of grad_output and x's windows.
+
+    `grad_bias` (G*O,) or None receives the sum of grad_output over both.  With `bias_alone`, grad
+    lends its shape only, and grad_bias has the same bits as beside it.
+    """
     cdef conv_t p = describe(x, grad, grad_output, stride, dilation, pad)
     cdef int status
     if grad.size == 0:
         return OK
     cdef const real* x_data = &x[0, 0, 0, 0, 0] if x.size else NULL
     cdef const real* g_data = &grad_output[0, 0, 0, 0, 0] if grad_output.size else NULL
+    cdef real* grad_data = NULL if bias_alone else &grad[0, 0, 0, 0, 0, 0]
+    cdef real* bias_data = &grad_bias[0] if grad_bias is not None else NULL
     with nogil:
-        status = accumulate_weight(&p, x_data, g_data, &grad[0, 0, 0, 0, 0, 0], num_threads)
+        status = accumulate_weight(&p, x_data, g_data, grad_data, bias_data, num_threads)
     return status
 
 

@@ -199,7 +199,7 @@ cdef void correlate_block(const correlate_t* self, task_t* task, idx_t block,
 
 
 cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, const real* w,
-                         const real* bias, real slope, const real* packed, real* y,
+                         const real* bias, const real* packed, real* y,
                          real* scratch) noexcept nogil:
     """One block of output positions of one image and group, for a chunk of its channels."""
     cdef const conv_t* p = &self.p
@@ -209,6 +209,7 @@ cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, co
     cdef real* sums = scratch + window.elements + pixel_elements(self)
     cdef real* own = sums + waiting_elements(self)
     cdef const real* shared
+    cdef real* o
     cdef task_t task
     # Blocks of one image are neighbours, and a chunk of weights stays in L2 over all of them.
     task.m[2] = index % self.n_pos[2] * axis[2].block
@@ -223,7 +224,7 @@ cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, co
     group = rest // self.n_chunks
 
     x = x + n * p.in_batch + group * p.in_channels * p.in_channel
-    y = y + n * p.out_batch + group * p.out_channels * p.out_channel
+    o = y + n * p.out_batch + group * p.out_channels * p.out_channel
     task.columns = min(axis[2].block * p.stretch[2], p.out_size[2] - task.m[2] * p.stretch[2])
     task.pixels = scratch + window.elements
     task.capacity = held_pixels(self)
@@ -231,7 +232,7 @@ cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, co
         task.c0 = depth * self.depth
         task.channels = min(self.depth, p.in_channels - task.c0)
         task.start = LANE_BIAS if depth == 0 else ADD
-        task.slope = slope if complete(self, &task) else 1
+        task.slope = p.slope if p.gate == NULL and complete(self, &task) else 1
         if window.direct:
             task.origin = (x + task.m[0] * window.plane_step + task.m[1] * window.row_step
                            + task.m[2] * window.cell_step + task.c0 * p.in_channel)
@@ -250,7 +251,9 @@ cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, co
                 task.bias = own
                 task.weights = own + self.width
             task.sums = sums + (block - chunk * self.chunk) * sum_elements(self)
-            correlate_block(self, &task, block, y)
+            correlate_block(self, &task, block, o)
+            if p.gate != NULL and p.slope != 1 and complete(self, &task):
+                gate_block(self, task.m, n, group, block, y)
 
 
 cdef inline idx_t pixel_elements(const correlate_t* self) noexcept nogil:
@@ -276,7 +279,7 @@ cdef void pack_block(const correlate_t* self, const real* w, const real* bias, i
 
 
 cdef int correlate(const conv_t* problem, const real* x, const real* w, const real* bias,
-                   real slope, real* y, int num_threads) noexcept nogil:
+                   real* y, int num_threads) noexcept nogil:
     cdef correlate_t self
     cdef idx_t i, tasks, blocks, elements, status = correlate_plan(&self, problem, num_threads)
     cdef void* memory = NULL
@@ -299,7 +302,7 @@ cdef int correlate(const conv_t* problem, const real* x, const real* w, const re
         tasks = (self.p.groups * self.n_chunks * self.p.batch
                  * self.n_pos[0] * self.n_pos[1] * self.n_pos[2])
         for i in prange(tasks, num_threads=num_threads, schedule="dynamic"):
-            correlate_task(&self, i, x, w, bias, slope, packed, y,
+            correlate_task(&self, i, x, w, bias, packed, y,
                            scratch + omp_get_thread_num() * elements)
     give_scratch(memory)
     free(self.tables)

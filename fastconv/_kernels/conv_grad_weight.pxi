@@ -6,6 +6,9 @@
 # lie at equal distances in the strip.  Where output channels are too few to fill lanes, inner
 # products along the columns take the tile's place (conv_dot.pxi).  The sum is cut into parts by
 # the problem alone, each part has its own buffer, and the parts are added in order.
+#
+# grad_bias is grad_weight for an input that is 1 everywhere: one more row of every part's sums,
+# added up while a unit of grad_output lies in cache.
 
 cdef void pack_grad_output(const grad_weight_t* self, const real* g, idx_t block,
                            idx_t e0, idx_t e1, idx_t e2, real* packed) noexcept nogil:
@@ -104,11 +107,64 @@ cdef void dot_unit(const grad_weight_t* self, const stream_t* s, const real* cel
                  packed, part + c * self.width)
 
 
+cdef void add_pixels(const real* pixels, idx_t step, idx_t count, idx_t nv,
+                     real* sums) noexcept nogil:
+    """sums[v] += the sum of pixels[v] over so many pixels; four sums at once hide the latency."""
+    cdef vec acc[4]
+    cdef const real* at
+    cdef idx_t v, j
+    cdef int i
+    for v in range(nv):
+        at = pixels + v * LANES
+        for i in range(4):
+            acc[i] = splat(0)
+        for j in range(count // 4):
+            for i in range(4):
+                acc[i] = acc[i] + (<const vec*> (at + i * step))[0]
+            at = at + 4 * step
+        for j in range(count % 4):
+            acc[0] = acc[0] + (<const vec*> (at + j * step))[0]
+        (<vec*> (sums + v * LANES))[0] = (
+            (<vec*> (sums + v * LANES))[0] + ((acc[0] + acc[1]) + (acc[2] + acc[3])))
+
+
+cdef void tile_bias(const grad_weight_t* self, const stream_t* s, const real* g, idx_t block,
+                    real* sums) noexcept nogil:
+    """Adds one unit of grad_output to [lanes of the block]."""
+    cdef idx_t row, nv = block_width(self, block) // LANES
+    if self.in_place:
+        for row in range(s.n_outer):
+            add_pixels(g + s.b_off[row], s.b_step, s.n_inner, nv, sums)
+    else:
+        add_pixels(g, s.b_step, s.n_outer * s.n_inner, nv, sums)
+
+
+cdef void dot_bias(const grad_weight_t* self, const stream_t* s, const real* packed,
+                   real* sums) noexcept nogil:
+    """Adds one unit of grad_output to [out channel]."""
+    cdef idx_t k, plane = s.n_outer * round_up(s.n_inner, LANES)
+    cdef vec lanes
+    for k in range(self.p.out_channels):
+        lanes = splat(0)
+        add_pixels(packed + k * plane, LANES, plane // LANES, 1, <real*> &lanes)
+        sums[k] += sum_lanes(lanes)
+
+
+cdef inline idx_t bias_row(const grad_weight_t* self) noexcept nogil:
+    """Where the sums for the bias begin: after those for the weights."""
+    return self.n_taps * self.p.in_channels * self.width
+
+
+cdef inline idx_t sums_elements(const grad_weight_t* self) noexcept nogil:
+    """Of one part of the sums of one block."""
+    return bias_row(self) + self.width
+
+
 cdef inline real* block_sums(const grad_weight_t* self, real* parts, idx_t group, idx_t block,
                              idx_t part) noexcept nogil:
     """One part of the sums of one block; the parts of a block lie side by side."""
     return parts + (((group * self.n_blocks + block) * self.n_parts + part)
-                    * self.n_taps * self.p.in_channels * self.width)
+                    * sums_elements(self))
 
 
 cdef idx_t packed_elements(const grad_weight_t* self) noexcept nogil:
@@ -127,7 +183,6 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
     cdef idx_t part = task % self.n_parts, chunk = task // self.n_parts % self.n_chunks
     cdef idx_t group = task // self.n_parts // self.n_chunks
     cdef idx_t first = chunk * self.chunk, last = min(self.n_blocks, first + self.chunk)
-    cdef idx_t elements = self.n_taps * p.in_channels * self.width
     cdef idx_t m[AXES]
     cdef idx_t unit, rest, n, e0, e1, e2, i0, i1, block
     cdef real* sums
@@ -138,6 +193,7 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
     cdef const real* origin
     cdef const real* source
     cdef const real* lanes
+    cdef const real* grad_output
     cdef stream_t s
     s.a_off = a_off
     s.b_off = b_off
@@ -146,7 +202,8 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
     s.a_step = window.cell_step
     s.b_step = p.out_step[2] if self.in_place else self.width
     for block in range(first, last):
-        memset(block_sums(self, parts, group, block, part), 0, <size_t> elements * sizeof(real))
+        memset(block_sums(self, parts, group, block, part), 0,
+               <size_t> sums_elements(self) * sizeof(real))
     for unit in range(part * self.n_units // self.n_parts,
                       (part + 1) * self.n_units // self.n_parts):
         m[2] = unit % self.n_pos[2] * axis[2].block
@@ -161,12 +218,12 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
         source = x + n * p.in_batch + group * p.in_channels * p.in_channel
         lanes = (g + n * p.out_batch + group * p.out_channels * p.out_channel
                  + m[0] * p.out_step[0] + m[1] * p.out_step[1] + m[2] * p.out_step[2])
+        origin = strip
         if window.direct:
             origin = (source + m[0] * window.plane_step + m[1] * window.row_step
                       + m[2] * window.cell_step)
-        else:
+        elif self.weight:
             window_fill(window, p, source, 0, p.in_channels, m, strip)
-            origin = strip
         s.n_outer = e0 * e1
         s.n_inner = e2
         for i0 in range(e0):
@@ -178,12 +235,19 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
             sums = block_sums(self, parts, group, block, part)
             if self.dots:
                 pack_rows(self, lanes, e0, e1, e2, packed)
-                dot_unit(self, &s, origin, packed, sums)
-            elif self.in_place:
-                tile_unit(self, &s, origin, lanes + block * self.width, block, sums)
+                if self.bias:
+                    dot_bias(self, &s, packed, sums + bias_row(self))
+                if self.weight:
+                    dot_unit(self, &s, origin, packed, sums)
             else:
-                pack_grad_output(self, lanes, block, e0, e1, e2, packed)
-                tile_unit(self, &s, origin, packed, block, sums)
+                grad_output = lanes + block * self.width
+                if not self.in_place:
+                    pack_grad_output(self, lanes, block, e0, e1, e2, packed)
+                    grad_output = packed
+                if self.bias:
+                    tile_bias(self, &s, grad_output, block, sums + bias_row(self))
+                if self.weight:
+                    tile_unit(self, &s, origin, grad_output, block, sums)
 
 
 cdef inline idx_t channels_together(const grad_weight_t* self) noexcept nogil:
@@ -199,7 +263,7 @@ cdef void add_parts(const grad_weight_t* self, idx_t task, real* parts,
     cdef idx_t c0 = task % n_steps * step, c1 = min(p.in_channels, c0 + step)
     cdef idx_t block = task // n_steps % self.n_blocks
     cdef idx_t group = task // n_steps // self.n_blocks
-    cdef idx_t elements = self.n_taps * p.in_channels * self.width
+    cdef idx_t elements = sums_elements(self)
     cdef idx_t width = block_width(self, block), first = block * self.width
     cdef idx_t part, t, c, u, i, j, v, lane, at, cells, used
     cdef real square[16 * 16]
@@ -236,19 +300,32 @@ cdef void add_parts(const grad_weight_t* self, idx_t task, real* parts,
                     filter[lane * p.w_out + at + j] = row[j][lane]
 
 
+cdef void add_bias_parts(const grad_weight_t* self, idx_t task, real* parts,
+                         real* grad_bias) noexcept nogil:
+    """Adds the parts of one block in order."""
+    cdef idx_t block = task % self.n_blocks, group = task // self.n_blocks
+    cdef idx_t first = block * self.width, part, lane
+    cdef const real* sums = block_sums(self, parts, group, block, 0) + bias_row(self)
+    cdef real* target = grad_bias + group * self.p.out_channels + first
+    for lane in range(min(self.width, self.p.out_channels - first)):
+        target[lane] = sums[lane]
+        for part in range(1, self.n_parts):
+            target[lane] += sums[part * sums_elements(self) + lane]
+
+
 cdef int accumulate_weight(const conv_t* problem, const real* x, const real* g, real* grad,
-                           int num_threads) noexcept nogil:
+                           real* grad_bias, int num_threads) noexcept nogil:
+    """`grad` or `grad_bias` may be NULL: the sums of the other are the same without it."""
     cdef grad_weight_t self
     cdef const axis_t* axis = &self.window.axis[0]
-    cdef idx_t i, blocks, part_elements, elements, tasks, n_steps
+    cdef idx_t i, block, blocks, part_elements, elements, tasks, n_steps
     cdef idx_t status = weight_plan(&self, problem)
     cdef void* memory = NULL
     cdef real* parts
     cdef real* scratch
     if status == OK:
         blocks = self.p.groups * self.n_blocks
-        part_elements = round_up(
-            blocks * self.n_parts * self.n_taps * self.p.in_channels * self.width, ALIGN)
+        part_elements = round_up(blocks * self.n_parts * sums_elements(&self), ALIGN)
         elements = (self.window.elements
                     + packed_elements(&self)
                     + round_up(2 * axis[0].block * axis[1].block
@@ -257,14 +334,19 @@ cdef int accumulate_weight(const conv_t* problem, const real* x, const real* g, 
             <size_t> (part_elements + num_threads * elements) * sizeof(real) + ALIGN)
         status = OK if memory != NULL else NO_MEMORY
     if status == OK:
+        self.weight = grad != NULL
+        self.bias = grad_bias != NULL
         parts = <real*> aligned(memory)
         scratch = parts + part_elements
         tasks = self.p.groups * self.n_chunks * self.n_parts
         for i in prange(tasks, num_threads=num_threads, schedule="dynamic"):
             weight_task(&self, i, x, g, parts, scratch + omp_get_thread_num() * elements)
-        n_steps = ceil_div(self.p.in_channels, channels_together(&self))
+        n_steps = ceil_div(self.p.in_channels, channels_together(&self)) if self.weight else 0
         for i in prange(blocks * n_steps, num_threads=num_threads, schedule="static"):
             add_parts(&self, i, parts, grad)
+        if self.bias:
+            for block in range(blocks):
+                add_bias_parts(&self, block, parts, grad_bias)
     give_scratch(memory)
     free(self.tables)
     window_free(&self.window)

@@ -12,6 +12,7 @@ cdef enum:
 cdef struct grad_weight_t:
     conv_t p
     window_t window
+    bint weight, bias       # which gradients are wanted
     bint dots               # inner products; else the tile
     bint over_taps          # rows of the tile are taps; else input channels
     bint in_place           # grad_output's channels can be read as vectors where they are

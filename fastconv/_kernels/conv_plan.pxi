@@ -3,6 +3,10 @@
 # All of it follows from the problem in closed form.  The number of threads only decides how finely
 # the work is cut, never the order in which a sum is taken.
 
+cdef enum:
+    FEW_THREADS = 2         # for which plans are compared
+
+
 cdef struct correlate_t:
     conv_t p
     window_t window
@@ -36,7 +40,8 @@ cdef void merge_axes(conv_t* p) noexcept nogil:
                 and p.pad[a] == 0 and p.pad[a + 1] == 0
                 and p.in_size[a] == p.out_size[a] and p.in_size[a + 1] == p.out_size[a + 1]
                 and p.in_step[a] == p.in_size[a + 1] * p.in_step[a + 1]
-                and p.out_step[a] == p.out_size[a + 1] * p.out_step[a + 1]):
+                and p.out_step[a] == p.out_size[a + 1] * p.out_step[a + 1]
+                and p.gate_step[a] == p.out_size[a + 1] * p.gate_step[a + 1]):
             p.in_size[a + 1] *= p.in_size[a]
             p.out_size[a + 1] *= p.out_size[a]
             p.in_size[a] = p.out_size[a] = 1
@@ -176,19 +181,22 @@ cdef idx_t cut_blocks(correlate_t* self, idx_t n_depths, idx_t n_chunks,
 
 
 cdef void choose_blocks(correlate_t* self, idx_t num_threads) noexcept nogil:
-    """How many in channels a strip holds, and how many blocks of out channels a task takes."""
+    """How many in channels a strip holds, and how many blocks of out channels a task takes.
+
+    Depths decide in which order sums are taken, so the number of threads has no say in them.
+    """
     cdef conv_t* p = &self.p
     cdef idx_t packed = self.n_blocks * self.block_elements * <idx_t> sizeof(real)
     cdef idx_t chunks = min(self.n_blocks, ceil_div(packed, WEIGHT_BYTES))
     cdef idx_t n_depths = 1, n_chunks = 1, depths = 1, cost
-    cdef idx_t least = cut_blocks(self, 1, 1, num_threads)
+    cdef idx_t least = cut_blocks(self, 1, 1, FEW_THREADS)
     if p.batch > 1 and chunks > 1:
-        cost = cut_blocks(self, 1, chunks, num_threads)
+        cost = cut_blocks(self, 1, chunks, FEW_THREADS)
         if cost < least:
             least, n_chunks = cost, chunks
     while not self.rows and 2 * depths <= p.in_channels // 8 and depths < 64:
         depths *= 2
-        cost = cut_blocks(self, depths, 1, num_threads)
+        cost = cut_blocks(self, depths, 1, FEW_THREADS)
         if cost < least:
             least, n_depths, n_chunks = cost, depths, 1
     cut_blocks(self, n_depths, n_chunks, num_threads)
@@ -239,7 +247,7 @@ cdef void choose_inner(correlate_t* self, idx_t phases) noexcept nogil:
     cdef idx_t n = self.window.axis[2].n_taps, channels = self.p.in_channels, row, c, first
     self.inner = 0
     self.inner_step = self.window.channel_step
-    if channels >= n or phases != 1 or not evenly_spaced(self, n):
+    if channels >= n or phases != 1 or self.n_taps == 0 or not evenly_spaced(self, n):
         return
     self.inner = n
     self.inner_step = self.tap_input[1] - self.tap_input[0]

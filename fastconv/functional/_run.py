@@ -15,6 +15,7 @@ import numpy as np
 
 from fastconv import _kernels, _threads
 from fastconv.functional import _arrays
+from fastconv.functional._geometry import Geometry
 
 
 def filters(weight, groups):
@@ -56,60 +57,77 @@ def output(op, shape, dtype, like, batched, out, inputs):
     return out if batched else out[np.newaxis], out
 
 
-def run_forward(geometry, x, filters, bias, y, num_threads):
+def run_forward(geometry, x, filters, bias, y, num_threads, slope=1.0, gate=None):
+    """`slope` and `gate`: an activation of y, or the gradient of one, at the kernel's store.
+
+    Without a gate a negative y is multiplied by the slope: ReLU has slope 0, LeakyReLU its own.
+    With one, y is multiplied by it where the gate, the activation's output, is not positive.
+    """
     kernel = _kernels.conv[x.dtype.char]
     stride, dilation, pad = geometry.kernel_args()
     threads = _threads.effective(geometry.op, num_threads, geometry.work)
     status = kernel.forward(
         _arrays.expand_space(x), filters, bias, _arrays.expand_space(y),
-        stride, dilation, pad, threads,
+        _gate(gate, slope), slope, stride, dilation, pad, threads,
     )  # fmt: skip
     check_status(geometry.op, status)
 
 
-def run_grad_input(geometry, grad_output, filters, bias, grad, num_threads):
+def run_grad_input(geometry, grad_output, filters, bias, grad, num_threads, slope=1.0, gate=None):
+    """`slope` and `gate` as for `run_forward`."""
     kernel = _kernels.conv[grad_output.dtype.char]
     stride, dilation, pad = geometry.kernel_args()
     threads = _threads.effective(geometry.op, num_threads, geometry.work)
     status = kernel.grad_input(
         _arrays.expand_space(grad_output), regrouped(filters), bias, _arrays.expand_space(grad),
-        stride, dilation, pad, threads,
+        _gate(gate, slope), slope, stride, dilation, pad, threads,
     )  # fmt: skip
     check_status(geometry.op, status)
 
 
-def run_grad_weight(geometry, x, grad_output, weight, num_threads):
-    grad = _arrays.empty(geometry.op, weight.shape, weight.dtype)
-    if x.size == 0 or grad_output.size == 0:
-        grad[...] = 0
-        return grad
-    kernel = _kernels.conv[x.dtype.char]
-    stride, dilation, pad = geometry.kernel_args()
-    threads = _threads.effective(geometry.op, num_threads, geometry.work)
-    status = kernel.grad_weight(
-        _arrays.expand_space(x), _arrays.expand_space(grad_output),
-        filters(grad, geometry.groups), stride, dilation, pad, threads,
-    )  # fmt: skip
-    check_status(geometry.op, status)
-    return grad
+def _gate(gate, slope):
+    """As the kernels take it: None where the slope leaves nothing to do."""
+    return None if gate is None or slope == 1 else _arrays.expand_space(gate)
+
+
+def run_grad_weight(geometry, x, grad_output, weight, needs, num_threads):
+    """(grad_weight, grad_bias), None where `needs` has no use for one.
+
+    grad_bias, the sum of grad_output over batch and space, comes from the same pass over it; its
+    bits do not depend on whether grad_weight is needed.
+    """
+    need_weight, need_bias = needs
+    grad_weight = _arrays.empty(geometry.op, weight.shape, weight.dtype)
+    grad_bias = np.empty(grad_output.shape[1], weight.dtype) if need_bias else None
+    if grad_output.size:
+        kernel = _kernels.conv[x.dtype.char]
+        stride, dilation, pad = geometry.kernel_args()
+        work = geometry.work if need_weight else grad_output.size
+        threads = _threads.effective(geometry.op, num_threads, work)
+        status = kernel.grad_weight(
+            _arrays.expand_space(x), _arrays.expand_space(grad_output),
+            filters(grad_weight, geometry.groups), grad_bias, stride, dilation, pad, threads,
+            bias_alone=not need_weight,
+        )  # fmt: skip
+        check_status(geometry.op, status)
+    else:
+        grad_weight[...] = 0
+        if need_bias:
+            grad_bias[...] = 0
+    return grad_weight if need_weight else None, grad_bias
 
 
 def grad_bias(op, grad_output, num_threads):
-    """The sum over batch and space: grad_weight of a 1x1 convolution whose input is all ones."""
-    channels = grad_output.shape[1]
-    if grad_output.size == 0:
-        return np.zeros(channels, grad_output.dtype)
-    grad = np.empty((1, channels, 1, 1, 1, 1), grad_output.dtype)
-    grad_output = _arrays.expand_space(grad_output)
-    ones = np.broadcast_to(
-        np.ones(1, grad.dtype), (grad_output.shape[0], 1, *grad_output.shape[2:])
-    )
-    threads = _threads.effective(op, num_threads, grad_output.size)
-    status = _kernels.conv[grad.dtype.char].grad_weight(
-        ones, grad_output, grad, (1, 1, 1), (1, 1, 1), (0, 0, 0), threads
-    )
-    check_status(op, status)
-    return grad.reshape(channels)
+    """The sum over batch and space by itself, where no grad_weight reads grad_output that way."""
+    batch, channels, *space = grad_output.shape
+    ndim = len(space)
+    geometry = Geometry(
+        op, batch, 1, tuple(space), tuple(space), 1, channels,
+        (1,) * ndim, (1,) * ndim, ((0, 0),) * ndim, (1,) * ndim,
+    )  # fmt: skip
+    weight = np.empty((channels, 1, *geometry.kernel), grad_output.dtype)
+    needs = (False, True)
+    return run_grad_weight(geometry, grad_output[:, :1], grad_output, weight, needs, num_threads)[1]
 
 
 def check_grad_output(op, grad_output, ndim, shape, batched, dtype):

@@ -56,7 +56,11 @@ def regroup_filters(weight, groups=1):
     return np.ascontiguousarray(regrouped).reshape(shape)
 
 
-def _conv(ndim, input, weight, bias, stride, padding, dilation, groups, out, num_threads):
+def _conv(
+    ndim, input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, out=None,
+    num_threads=None, slope=1.0,
+):  # fmt: skip
+    """All three, and the activation behind: negative results are multiplied by `slope`."""
     op = f"conv{ndim}d"
     x = _arrays.as_array(op, "input", input)
     weight = _arrays.as_array(op, "weight", weight, x.dtype)
@@ -65,30 +69,30 @@ def _conv(ndim, input, weight, bias, stride, padding, dilation, groups, out, num
     bias = _run.check_bias(op, bias, geometry.narrow_channels, x.dtype)
     inputs = [x, weight] + ([] if bias is None else [bias])
     y, result = _run.output(op, geometry.narrow_shape, x.dtype, x, batched, out, inputs)
-    _run.run_forward(geometry, x, _run.filters(weight, geometry.groups), bias, y, num_threads)
+    filters = _run.filters(weight, geometry.groups)
+    _run.run_forward(geometry, x, filters, bias, y, num_threads, slope)
     return result
 
 
 def _conv_backward(
-    ndim, grad_output, input, weight, stride, padding, dilation, groups, needs, num_threads
-):
+    ndim, grad_output, input, weight, stride=1, padding=0, dilation=1, groups=1,
+    needs=(True, True, True), num_threads=None, slope=1.0,
+):  # fmt: skip
+    """All three, and the activation before: `input` is its output, grad_input by its own."""
     op = f"conv{ndim}d_backward"
     x = _arrays.as_array(op, "input", input)
     weight = _arrays.as_array(op, "weight", weight, x.dtype)
     x, batched = _arrays.as_batch(op, "input", x, ndim)
     geometry = _geometry.conv_geometry(op, ndim, x.shape, weight, stride, padding, dilation, groups)
     g = _run.check_grad_output(op, grad_output, ndim, geometry.narrow_shape, batched, x.dtype)
-    need_input, need_weight, need_bias = _run.check_needs(op, needs)
+    need_input, *needs = _run.check_needs(op, needs)
     grad_input = grad_weight = grad_bias = None
     if need_input:
         grad, grad_input = _run.output(op, geometry.wide_shape, x.dtype, x, batched, None, ())
-        _run.run_grad_input(
-            geometry, g, _run.filters(weight, geometry.groups), None, grad, num_threads
-        )
-    if need_weight:
-        grad_weight = _run.run_grad_weight(geometry, x, g, weight, num_threads)
-    if need_bias:
-        grad_bias = _run.grad_bias(op, g, num_threads)
+        filters = _run.filters(weight, geometry.groups)
+        _run.run_grad_input(geometry, g, filters, None, grad, num_threads, slope, gate=x)
+    if any(needs):
+        grad_weight, grad_bias = _run.run_grad_weight(geometry, x, g, weight, needs, num_threads)
     return grad_input, grad_weight, grad_bias
 
 

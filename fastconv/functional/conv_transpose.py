@@ -13,9 +13,10 @@ __all__ = [
 
 
 def _conv_transpose(
-    ndim, input, weight, bias, stride, padding, output_padding, groups, dilation, output_size,
-    out, num_threads,
+    ndim, input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1,
+    output_size=None, out=None, num_threads=None, slope=1.0,
 ):  # fmt: skip
+    """All three, and the activation behind: negative results are multiplied by `slope`."""
     op = f"conv_transpose{ndim}d"
     x = _arrays.as_array(op, "input", input)
     weight = _arrays.as_array(op, "weight", weight, x.dtype)
@@ -26,14 +27,16 @@ def _conv_transpose(
     bias = _run.check_bias(op, bias, geometry.wide_channels, x.dtype)
     inputs = [x, weight] + ([] if bias is None else [bias])
     y, result = _run.output(op, geometry.wide_shape, x.dtype, x, batched, out, inputs)
-    _run.run_grad_input(geometry, x, _run.filters(weight, geometry.groups), bias, y, num_threads)
+    filters = _run.filters(weight, geometry.groups)
+    _run.run_grad_input(geometry, x, filters, bias, y, num_threads, slope)
     return result
 
 
 def _conv_transpose_backward(
-    ndim, grad_output, input, weight, stride, padding, output_padding, groups, dilation, needs,
-    num_threads,
+    ndim, grad_output, input, weight, stride=1, padding=0, output_padding=0, groups=1, dilation=1,
+    needs=(True, True, True), num_threads=None, slope=1.0,
 ):  # fmt: skip
+    """All three, and the activation before: `input` is its output, grad_input by its own."""
     op = f"conv_transpose{ndim}d_backward"
     x = _arrays.as_array(op, "input", input)
     weight = _arrays.as_array(op, "weight", weight, x.dtype)
@@ -46,12 +49,12 @@ def _conv_transpose_backward(
     grad_input = grad_weight = grad_bias = None
     if need_input:
         grad, grad_input = _run.output(op, geometry.narrow_shape, x.dtype, x, batched, None, ())
-        _run.run_forward(
-            geometry, g, _run.filters(weight, geometry.groups), None, grad, num_threads
-        )
+        filters = _run.filters(weight, geometry.groups)
+        _run.run_forward(geometry, g, filters, None, grad, num_threads, slope, gate=x)
     if need_weight:
-        grad_weight = _run.run_grad_weight(geometry, g, x, weight, num_threads)
+        grad_weight, _ = _run.run_grad_weight(geometry, g, x, weight, (True, False), num_threads)
     if need_bias:
+        # Not beside grad_weight: there grad_output plays the input.
         grad_bias = _run.grad_bias(op, g, num_threads)
     return grad_input, grad_weight, grad_bias
 

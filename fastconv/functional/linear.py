@@ -33,6 +33,51 @@ def _check(op, input, weight):
     return x, weight, geometry
 
 
+def _linear(input, weight, bias=None, out=None, num_threads=None, slope=1.0):
+    """The same, and the activation behind: negative results are multiplied by `slope`."""
+    op = "linear"
+    x, weight, geometry = _check(op, input, weight)
+    bias = _run.check_bias(op, bias, weight.shape[0], x.dtype)
+    shape = (*x.shape[:-1], weight.shape[0])
+    if out is None:
+        out = _arrays.empty(op, shape, x.dtype)
+    else:
+        _arrays.check_out(op, out, shape, x.dtype, [x, weight] + ([] if bias is None else [bias]))
+        if not out.flags.c_contiguous:
+            raise ValueError(f"{op}: out must be C-contiguous, got strides {out.strides}")
+    filters = _run.filters(weight, 1)
+    _run.run_forward(geometry, _signal(x), filters, bias, _signal(out), num_threads, slope)
+    return out
+
+
+def _linear_backward(
+    grad_output, input, weight, needs=(True, True, True), num_threads=None, slope=1.0
+):
+    """The same, and the activation before: `input` is its output, grad_input by its own."""
+    op = "linear_backward"
+    x, weight, geometry = _check(op, input, weight)
+    g = _arrays.as_array(op, "grad_output", grad_output, x.dtype)
+    shape = (*x.shape[:-1], weight.shape[0])
+    if g.shape != shape:
+        raise ValueError(
+            f"{op}: grad_output must have the shape {shape} of the output, got {g.shape}"
+        )
+    need_input, *needs = _run.check_needs(op, needs)
+    x_signal, g_signal = _signal(x), _signal(g)
+    grad_input = grad_weight = grad_bias = None
+    if need_input:
+        grad_input = _arrays.empty(op, x.shape, x.dtype)
+        _run.run_grad_input(
+            geometry, g_signal, _run.filters(weight, 1), None, _signal(grad_input), num_threads,
+            slope, gate=x_signal,
+        )  # fmt: skip
+    if any(needs):
+        grad_weight, grad_bias = _run.run_grad_weight(
+            geometry, x_signal, g_signal, weight, needs, num_threads
+        )
+    return grad_input, grad_weight, grad_bias
+
+
 def linear(input, weight, bias=None, *, out=None, num_threads=None):
     """output[n, o] = bias[o] + sum over i of weight[o, i] input[n, i].
 
@@ -53,19 +98,7 @@ def linear(input, weight, bias=None, *, out=None, num_threads=None):
     ValueError, TypeError : wrong shape, dtype or option
     OverflowError, MemoryError : the output is too large to address, or to allocate
     """
-    op = "linear"
-    x, weight, geometry = _check(op, input, weight)
-    bias = _run.check_bias(op, bias, weight.shape[0], x.dtype)
-    shape = (*x.shape[:-1], weight.shape[0])
-    if out is None:
-        out = _arrays.empty(op, shape, x.dtype)
-    else:
-        _arrays.check_out(op, out, shape, x.dtype, [x, weight] + ([] if bias is None else [bias]))
-        if not out.flags.c_contiguous:
-            raise ValueError(f"{op}: out must be C-contiguous, got strides {out.strides}")
-    filters = _run.filters(weight[:, :, np.newaxis], 1)
-    _run.run_forward(geometry, _signal(x), filters, bias, _signal(out), num_threads)
-    return out
+    return _linear(input, weight, bias, out, num_threads)
 
 
 def linear_backward(grad_output, input, weight, *, needs=(True, True, True), num_threads=None):
@@ -85,25 +118,4 @@ def linear_backward(grad_output, input, weight, *, needs=(True, True, True), num
     ------
     ValueError, TypeError, OverflowError, MemoryError : as `linear`
     """
-    op = "linear_backward"
-    x, weight, geometry = _check(op, input, weight)
-    g = _arrays.as_array(op, "grad_output", grad_output, x.dtype)
-    shape = (*x.shape[:-1], weight.shape[0])
-    if g.shape != shape:
-        raise ValueError(
-            f"{op}: grad_output must have the shape {shape} of the output, got {g.shape}"
-        )
-    need_input, need_weight, need_bias = _run.check_needs(op, needs)
-    signal = _signal(g)
-    grad_input = grad_weight = grad_bias = None
-    if need_input:
-        grad_input = _arrays.empty(op, x.shape, x.dtype)
-        filters = _run.filters(weight[:, :, np.newaxis], 1)
-        _run.run_grad_input(geometry, signal, filters, None, _signal(grad_input), num_threads)
-    if need_weight:
-        grad_weight = _run.run_grad_weight(
-            geometry, _signal(x), signal, weight[:, :, np.newaxis], num_threads
-        )[:, :, 0]
-    if need_bias:
-        grad_bias = _run.grad_bias(op, signal, num_threads)
-    return grad_input, grad_weight, grad_bias
+    return _linear_backward(grad_output, input, weight, needs, num_threads)

@@ -1,7 +1,13 @@
 """Activations, element by element."""
 
+from numbers import Real
+
+import numpy as np
+
 from fastconv import functional as F
 from fastconv.nn.module import Module
+
+_FLOAT32 = np.finfo(np.float32)
 
 
 class _Activation(Module):
@@ -20,20 +26,33 @@ class _Activation(Module):
         return self.function_backward(grad_output, input, **self.options)
 
 
-class ReLU(_Activation):
+class _Rectifier(_Activation):
+    """x where positive, else a multiple of x.
+
+    The output has the sign of the input, so it serves backward as well, and the next layer keeps it
+    anyway.
+    """
+
+    @property
+    def _slope(self):
+        """What negative values are multiplied by; None if the output's sign may not be theirs."""
+        raise NotImplementedError
+
+    def forward(self, input):
+        output = self.function(input, **self.options)
+        self.save_for_backward(input if self._slope is None else output)
+        return output
+
+
+class ReLU(_Rectifier):
     """max(x, 0)."""
 
     function = staticmethod(F.relu)
     function_backward = staticmethod(F.relu_backward)
-
-    def forward(self, input):
-        # The output is positive where the input is, and the next layer keeps it anyway.
-        output = F.relu(input)
-        self.save_for_backward(output)
-        return output
+    _slope = 0.0
 
 
-class LeakyReLU(_Activation):
+class LeakyReLU(_Rectifier):
     """x where positive, else negative_slope x."""
 
     function = staticmethod(F.leaky_relu)
@@ -41,6 +60,13 @@ class LeakyReLU(_Activation):
 
     def __init__(self, negative_slope=0.01):
         self.options = {"negative_slope": negative_slope}
+
+    @property
+    def _slope(self):
+        # Zero and infinity times infinity and zero are NaN, without a sign.
+        slope = self.options["negative_slope"]
+        usual = isinstance(slope, Real) and _FLOAT32.tiny <= slope <= _FLOAT32.max
+        return float(slope) if usual else None
 
 
 class Sigmoid(_Activation):

@@ -1,5 +1,6 @@
 """Modules made of modules."""
 
+from fastconv.nn import fusion
 from fastconv.nn.module import Module
 
 
@@ -7,6 +8,9 @@ class Sequential(Module):
     """Modules one after the other: `Sequential(Conv2d(1, 8, 3), ReLU(), ...)`.
 
     Their names are "0", "1", ...; a single dict gives others: `Sequential({"conv": ..., ...})`.
+
+    A ReLU or LeakyReLU beside a convolution or Linear is computed by that layer's kernel, forward
+    and backward, to the same values.  Modules whose methods are overridden are called as they are.
     """
 
     def __init__(self, *modules):
@@ -24,8 +28,13 @@ class Sequential(Module):
             setattr(self, name, module)
 
     def forward(self, input):
-        for module in self.children():
-            input = module(input)
+        modules = list(self.children())[::-1]
+        while modules:
+            module = modules.pop()
+            if modules and fusion.fits_behind(module, modules[-1]):
+                input = fusion.forward(module, modules.pop(), input)
+            else:
+                input = module(input)
         return input
 
     def backward(self, grad_output, needs_input_grad=True):
@@ -35,12 +44,15 @@ class Sequential(Module):
         compute the gradient of its input either; the result is None.
         """
         modules = list(self.children())
-        end = 0
         if not needs_input_grad:
-            while end < len(modules) and not _learns(modules[end]):
-                end += 1
-        for index in reversed(range(end, len(modules))):
-            grad_output = modules[index].backward(grad_output, needs_input_grad or index > end)
+            while modules and not _learns(modules[0]):
+                del modules[0]
+        while modules:
+            module = modules.pop()
+            if modules and fusion.fits_before(module, modules[-1]):
+                grad_output = fusion.backward(module, modules.pop(), grad_output)
+            else:
+                grad_output = module.backward(grad_output, needs_input_grad or bool(modules))
         return grad_output if needs_input_grad else None
 
     def __len__(self):

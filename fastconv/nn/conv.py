@@ -3,13 +3,14 @@
 import numpy as np
 
 from fastconv import _shapes
-from fastconv import functional as F
-from fastconv.nn.affine import _Affine
+from fastconv.functional.conv import _conv, _conv_backward
+from fastconv.functional.conv_transpose import _conv_transpose, _conv_transpose_backward
+from fastconv.nn.affine import _AffineMap
 from fastconv.nn.init import weight_and_bias
 
 
-class _ConvNd(_Affine):
-    """What all six share.  A subclass names its rank, its functionals and their options."""
+class _ConvNd(_AffineMap):
+    """What all six share: one subclass for each direction, with its functional, and their ranks."""
 
     ndim = None
     convolve = None
@@ -59,24 +60,24 @@ class _ConvNd(_Affine):
     def _options(self):
         return {name: getattr(self, name) for name in self.options}
 
-    def forward(self, input):
-        self.save_for_backward(input)
-        return self.convolve(input, *self._arrays(), **self._options())
+    def _map(self, input, slope):
+        return self.convolve(self.ndim, input, *self._arrays(), **self._options(), slope=slope)
 
-    def backward(self, grad_output, needs_input_grad=True):
-        (input,) = self.saved_for_backward()
-        return self._accumulate(
-            self.convolve_backward(
-                grad_output,
-                input,
-                self.weight.data,
-                **self._options(),
-                needs=self._needs(needs_input_grad),
-            )
+    def _map_backward(self, grad_output, input, needs, slope):
+        return self.convolve_backward(
+            self.ndim,
+            grad_output,
+            input,
+            self.weight.data,
+            **self._options(),
+            needs=needs,
+            slope=slope,
         )
 
 
 class _Conv(_ConvNd):
+    convolve = staticmethod(_conv)
+    convolve_backward = staticmethod(_conv_backward)
     options = ("stride", "padding", "dilation", "groups")
 
     def __init__(
@@ -101,6 +102,8 @@ class _Conv(_ConvNd):
 
 
 class _ConvTranspose(_ConvNd):
+    convolve = staticmethod(_conv_transpose)
+    convolve_backward = staticmethod(_conv_transpose_backward)
     options = ("stride", "padding", "output_padding", "groups", "dilation")
     transposed = True
 
@@ -133,8 +136,6 @@ class Conv1d(_Conv):
     """Convolution of (N, C, L), weight (out_channels, in_channels / groups, kernel)."""
 
     ndim = 1
-    convolve = staticmethod(F.conv1d)
-    convolve_backward = staticmethod(F.conv1d_backward)
 
 
 class Conv2d(_Conv):
@@ -148,24 +149,18 @@ class Conv2d(_Conv):
     """
 
     ndim = 2
-    convolve = staticmethod(F.conv2d)
-    convolve_backward = staticmethod(F.conv2d_backward)
 
 
 class Conv3d(_Conv):
     """Convolution of (N, C, D, H, W), weight (out_channels, in_channels / groups, KD, KH, KW)."""
 
     ndim = 3
-    convolve = staticmethod(F.conv3d)
-    convolve_backward = staticmethod(F.conv3d_backward)
 
 
 class ConvTranspose1d(_ConvTranspose):
     """Transposed convolution of (N, C, L), weight (in_channels, out_channels / groups, kernel)."""
 
     ndim = 1
-    convolve = staticmethod(F.conv_transpose1d)
-    convolve_backward = staticmethod(F.conv_transpose1d_backward)
 
 
 class ConvTranspose2d(_ConvTranspose):
@@ -176,13 +171,9 @@ class ConvTranspose2d(_ConvTranspose):
     """
 
     ndim = 2
-    convolve = staticmethod(F.conv_transpose2d)
-    convolve_backward = staticmethod(F.conv_transpose2d_backward)
 
 
 class ConvTranspose3d(_ConvTranspose):
     """Transposed convolution of (N, C, D, H, W), weight (in_channels, out_channels / groups, *)."""
 
     ndim = 3
-    convolve = staticmethod(F.conv_transpose3d)
-    convolve_backward = staticmethod(F.conv_transpose3d_backward)

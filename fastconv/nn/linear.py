@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from fastconv import functional as F
 from fastconv._shapes import integer
-from fastconv.nn.affine import _Affine
+from fastconv.functional.linear import _linear, _linear_backward
+from fastconv.nn.affine import _AffineMap
 from fastconv.nn.init import weight_and_bias
 
 
-class Linear(_Affine):
+class Linear(_AffineMap):
     """x weight^T + bias for x (..., in_features), weight (out_features, in_features).
 
     Both start uniform within 1 / sqrt(in_features), as in PyTorch.
@@ -20,14 +20,8 @@ class Linear(_Affine):
         shape = (self.out_features, self.in_features)
         self.weight, self.bias = weight_and_bias(shape, self.out_features, bias, dtype, rng)
 
-    def forward(self, input):
-        self.save_for_backward(input)
-        return F.linear(input, *self._arrays())
+    def _map(self, input, slope):
+        return _linear(input, *self._arrays(), slope=slope)
 
-    def backward(self, grad_output, needs_input_grad=True):
-        (input,) = self.saved_for_backward()
-        return self._accumulate(
-            F.linear_backward(
-                grad_output, input, self.weight.data, needs=self._needs(needs_input_grad)
-            )
-        )
+    def _map_backward(self, grad_output, input, needs, slope):
+        return _linear_backward(grad_output, input, self.weight.data, needs, slope=slope)

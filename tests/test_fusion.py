@@ -1,0 +1,543 @@
+"""Layers that take in the activation beside them: the same values as one by one, to the bit."""
+
+import copy
+import weakref
+from dataclasses import replace
+
+import checks
+import isas
+import layers
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nn_cases import distinct, small_net
+from strategies import LAYOUTS, cases, examples, lay_out
+
+import fastconv
+from fastconv import functional as F
+from fastconv import nn
+from fastconv.functional.conv import _conv, _conv_backward
+from fastconv.functional.conv_transpose import _conv_transpose, _conv_transpose_backward
+from fastconv.functional.linear import _linear, _linear_backward
+
+FUSED = {False: (_conv, _conv_backward), True: (_conv_transpose, _conv_transpose_backward)}
+SLOPES = st.sampled_from((0.0, 0.01, 0.3, 1.0, 2.5))
+POISONS = (np.nan, np.inf, -np.inf, -0.0, 0.0)
+
+
+def rectified(y, slope):
+    return F.relu(y) if slope == 0 else F.leaky_relu(y, slope)
+
+
+def rectified_backward(grad, y, slope):
+    return F.relu_backward(grad, y) if slope == 0 else F.leaky_relu_backward(grad, y, slope)
+
+
+def poisoned(array, seed, count=4):
+    """A copy with a few cells that no arithmetic may treat carelessly, still read-only."""
+    rng = np.random.default_rng(seed)
+    laid_out = array.copy(order="K")
+    if array.size:
+        for value in rng.choice(POISONS, count):
+            laid_out[np.unravel_index(rng.integers(array.size), array.shape)] = value
+    laid_out.flags.writeable = False
+    return laid_out
+
+
+# ---------------------------------------------------------------------------- functionals
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@examples(250)
+@given(data=st.data(), slope=SLOPES, poison=st.booleans())
+def test_forward_with_the_activation_behind(transposed, data, slope, poison):
+    case = data.draw(cases(transposed))
+    x, weight, bias, _ = case.arrays()
+    if poison:
+        x, weight = poisoned(x, case.seed), poisoned(weight, case.seed, 1)
+        bias = None if bias is None else poisoned(bias, case.seed)
+    want = rectified(checks.forward(case, x, weight, bias), slope)
+    with isas.using(case.isa):
+        got = FUSED[transposed][0](
+            case.ndim, x, weight, bias, **case.options, num_threads=case.num_threads, slope=slope
+        )
+    np.testing.assert_array_equal(got, want)
+    assert got.dtype == want.dtype
+    if slope == 0:
+        assert not np.any(got < 0)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@examples(250)
+@given(data=st.data(), slope=SLOPES, poison=st.booleans())
+def test_backward_with_the_activation_before(transposed, data, slope, poison):
+    case = data.draw(cases(transposed))
+    x, weight, _, grad = case.arrays()
+    if poison:
+        x, grad = poisoned(x, case.seed), poisoned(grad, case.seed)
+    grad_input, *others = checks.backward(case, grad, x, weight)
+    want = rectified_backward(grad_input, x, slope)
+    with isas.using(case.isa):
+        got, *got_others = FUSED[transposed][1](
+            case.ndim, grad, x, weight,
+            **case.backward_options, num_threads=case.num_threads, slope=slope,
+        )  # fmt: skip
+    np.testing.assert_array_equal(got, want)
+    assert got.strides == grad_input.strides
+    for one, other in zip(got_others, others, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@examples(150)
+@given(
+    rows=st.sampled_from(((), (0,), (1,), (5,), (40,), (2, 3))),
+    features=st.integers(1, 70),
+    outputs=st.integers(1, 70),
+    dtype=st.sampled_from("fd"),
+    layout=st.sampled_from(LAYOUTS),
+    slope=SLOPES,
+    poison=st.booleans(),
+    num_threads=st.integers(1, 3),
+    isa=st.sampled_from(isas.AVAILABLE),
+)
+def test_linear(rows, features, outputs, dtype, layout, slope, poison, num_threads, isa):
+    rng = np.random.default_rng(0)
+    x, weight, bias, grad = (
+        rng.standard_normal(shape).astype(dtype)
+        for shape in ((*rows, features), (outputs, features), (outputs,), (*rows, outputs))
+    )
+    if rows:
+        x, grad = lay_out(x, layout), lay_out(grad, layout)
+    if poison:
+        x, grad, bias = (poisoned(array, 1) for array in (x, grad, bias))
+    with isas.using(isa):
+        y = fastconv.linear(x, weight, bias, num_threads=num_threads)
+        got = _linear(x, weight, bias, num_threads=num_threads, slope=slope)
+        np.testing.assert_array_equal(got, rectified(y, slope))
+        grad_input, *others = fastconv.linear_backward(grad, x, weight, num_threads=num_threads)
+        got, *got_others = _linear_backward(grad, x, weight, num_threads=num_threads, slope=slope)
+    np.testing.assert_array_equal(got, rectified_backward(grad_input, x, slope))
+    for one, other in zip(got_others, others, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+LARGE = [
+    'mb7ic19ih30oc37kh3ph1n"odd channels"',
+    'mb4ic16ih33oc48kh3sh2ph1n"whole vectors"',
+    'mb3ic40ih36oc2kh3n"few output channels"',
+    'g72mb3ic72ih30oc72kh3ph1n"depthwise"',
+    'g4mb4ic64ih20oc32kh3dh2n"groups"',
+    'mb1ic256ih7oc256kh3ph1n"many blocks"',
+    'deconvmb4ic48ih16oc24kh4sh2ph1n"transposed"',
+]
+
+
+def several_tasks(function):
+    """Decorator: layers with several tasks in every kernel, in every layout and build."""
+    for mark in (
+        pytest.mark.parametrize("isa", isas.AVAILABLE),
+        pytest.mark.parametrize("layout", ["C", "channels_last"]),
+        pytest.mark.parametrize("text", LARGE, ids=lambda text: layers.problems.parse(text).name),
+    ):
+        function = mark(function)
+    return function
+
+
+def large_case(text, layout, isa):
+    problem = layers.problems.parse(text)
+    return layers.as_case(problem, data="normal", layouts=(layout, "C", layout), isa=isa)
+
+
+@several_tasks
+def test_several_tasks(text, layout, isa):
+    case = large_case(text, layout, isa)
+    x, weight, bias, grad = case.arrays()
+    y = checks.forward(case, x, weight, bias)
+    grad_input = checks.backward(case, grad, x, weight, needs=(True, False, False))[0]
+    forward, backward = FUSED[case.transposed]
+    for num_threads, slope in ((1, 0.0), (2, 0.2), (3, 0.0)):
+        options = {"num_threads": num_threads, "slope": slope}
+        with isas.using(isa):
+            got = forward(case.ndim, x, weight, bias, **case.options, **options)
+            got_input = backward(
+                case.ndim, grad, x, weight, **case.backward_options, **options,
+                needs=(True, False, False),
+            )[0]  # fmt: skip
+        np.testing.assert_array_equal(got, rectified(y, slope))
+        np.testing.assert_array_equal(got_input, rectified_backward(grad_input, x, slope))
+
+
+@several_tasks
+def test_grad_bias_has_the_same_bits_whatever_else_is_needed(text, layout, isa):
+    case = large_case(text, layout, isa)
+    x, weight, _, grad = case.arrays()
+    want = checks.backward(case, grad, x, weight)[2]
+    exact = grad.sum(axis=(0, 2, 3), dtype=float)
+    scale = np.abs(grad).sum(axis=(0, 2, 3), dtype=float)
+    assert np.all(np.abs(want - exact) <= 1e-6 * scale)
+    for num_threads in (1, 2, 3):
+        threaded = replace(case, num_threads=num_threads)
+        for needs in ((True, True, True), (False, True, True), (False, False, True)):
+            got = checks.backward(threaded, grad, x, weight, needs=needs)[2]
+            assert got.tobytes() == want.tobytes()
+
+
+def test_grad_bias_counts_positions_that_see_padding_alone():
+    x, weight, grad = np.ones((2, 1, 0)), np.ones((3, 1, 2)), np.ones((2, 3, 3))
+    _, grad_weight, grad_bias = fastconv.conv1d_backward(grad, x, weight, padding=2)
+    assert not grad_weight.any()
+    assert grad_bias.tolist() == [6, 6, 6]
+
+
+# ---------------------------------------------------------------------------- networks
+
+
+def one_by_one(modules, x):
+    for module in modules:
+        x = module(x)
+    return x
+
+
+def one_by_one_backward(modules, grad):
+    for module in reversed(modules):
+        grad = module.backward(grad)
+    return grad
+
+
+def assert_same_as_one_by_one(net, x, seed=3):
+    """Outputs and all gradients of a Sequential, to the bit; arguments are not written."""
+    twin = copy.deepcopy(net)
+    x.flags.writeable = False
+    output = net(x)
+    want = one_by_one(list(twin), x)
+    np.testing.assert_array_equal(output, want)
+    grad = np.random.default_rng(seed).standard_normal(output.shape).astype(output.dtype)
+    grad.flags.writeable = False
+    np.testing.assert_array_equal(net.backward(grad), one_by_one_backward(list(twin), grad))
+    for (name, one), (_, other) in zip(
+        net.named_parameters(), twin.named_parameters(), strict=True
+    ):
+        np.testing.assert_array_equal(one.grad, other.grad, err_msg=name)
+    np.testing.assert_array_equal(net.eval()(x), want)
+
+
+CHANNELS = 5
+PARTS = {
+    "conv": lambda d, **more: getattr(nn, f"Conv{d}d")(CHANNELS, CHANNELS, 3, padding=1, **more),
+    "grouped": lambda d, **more: getattr(nn, f"Conv{d}d")(
+        CHANNELS, CHANNELS, 1, groups=CHANNELS, bias=False, **more
+    ),
+    "transposed": lambda d, **more: getattr(nn, f"ConvTranspose{d}d")(
+        CHANNELS, CHANNELS, 2, stride=2, padding=1, output_padding=0, **more
+    ),
+    "relu": lambda d, **more: nn.ReLU(),
+    "leaky": lambda d, **more: nn.LeakyReLU(0.2),
+    "steep": lambda d, **more: nn.LeakyReLU(3),
+    "negative": lambda d, **more: nn.LeakyReLU(-0.5),
+    "zero": lambda d, **more: nn.LeakyReLU(0),
+    "tanh": lambda d, **more: nn.Tanh(),
+    "pool": lambda d, **more: getattr(nn, f"MaxPool{d}d")(2, 1),
+    "residual": lambda d, **more: nn.Residual(
+        nn.Sequential(nn.ReLU(), PARTS["conv"](d, **more), nn.ReLU())
+    ),
+    "nested": lambda d, **more: nn.Sequential(PARTS["conv"](d, **more), nn.LeakyReLU()),
+}
+
+
+@examples(150)
+@given(
+    names=st.lists(st.sampled_from(sorted(PARTS)), min_size=1, max_size=6),
+    ndim=st.integers(1, 3),
+    batch=st.sampled_from((0, 1, 3)),
+    batched=st.booleans(),
+    layout=st.sampled_from(("C", "channels_last", "steps")),
+    dtype=st.sampled_from((np.float32, np.float64)),
+    seed=st.integers(0, 99),
+)
+def test_any_network_is_the_same_as_its_modules(names, ndim, batch, batched, layout, dtype, seed):
+    rng = np.random.default_rng(seed)
+    net = nn.Sequential(*(PARTS[name](ndim, dtype=dtype, rng=rng) for name in names))
+    space = (9, 8, 7)[:ndim]
+    x = lay_out(rng.standard_normal((batch, CHANNELS, *space)).astype(dtype), layout)
+    if "pool" not in names and batch == 1 and not batched:
+        x = x[0]
+    assert_same_as_one_by_one(net, x)
+
+
+def mlp(dtype=np.float64):
+    rng = np.random.default_rng(0)
+    return nn.Sequential(
+        nn.Linear(4, 7, dtype=dtype, rng=rng),
+        nn.ReLU(),
+        nn.Linear(7, 6, dtype=dtype, rng=rng),
+        nn.LeakyReLU(0.1),
+        nn.Linear(6, 3, dtype=dtype, rng=rng),
+    )
+
+
+def cnn(dtype=np.float64):
+    rng = np.random.default_rng(0)
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1, dtype=dtype, rng=rng),
+        nn.ReLU(),
+        nn.ConvTranspose2d(4, 3, 3, stride=2, dtype=dtype, rng=rng),
+        nn.LeakyReLU(0.3),
+        nn.Conv2d(3, 2, 3, dtype=dtype, rng=rng),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+    )
+
+
+def test_linear_layers():
+    assert_same_as_one_by_one(mlp(), distinct((5, 4)))
+
+
+@pytest.mark.parametrize(("make", "shape"), [(mlp, (3, 4)), (cnn, (2, 2, 5, 4))])
+def test_gradcheck(make, shape):
+    assert fastconv.gradcheck(make(), distinct(shape), atol=1e-7, rtol=1e-6)
+
+
+@pytest.fixture
+def no_activation_runs(monkeypatch):
+    def refuse(*args, **options):
+        raise AssertionError("the activation ran by itself")
+
+    for activation in (nn.ReLU, nn.LeakyReLU):
+        monkeypatch.setattr(activation, "function", refuse)
+        monkeypatch.setattr(activation, "function_backward", refuse)
+
+
+def test_the_kernels_do_it(no_activation_runs):
+    net = mlp()
+    net.backward(np.ones_like(net(distinct((5, 4)))))
+    net = nn.Sequential(*cnn()[:5])
+    net.backward(np.ones_like(net(distinct((2, 2, 5, 4)))))
+
+
+def test_the_first_layer_needs_no_input_gradient():
+    grads = []
+    for needs_input_grad in (True, False):
+        net = cnn()
+        output = net(distinct((2, 2, 5, 4)))
+        result = net.backward(np.ones_like(output), needs_input_grad=needs_input_grad)
+        assert (result is None) == (not needs_input_grad)
+        grads.append([parameter.grad for parameter in net.parameters()])
+    for one, other in zip(*grads, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_frozen_parameters():
+    nets = [cnn(), cnn()]
+    for parameter in (nets[0][0].weight, nets[0][0].bias, nets[0][2].weight):
+        parameter.requires_grad = False
+    for net in nets:
+        net.backward(np.ones_like(net(distinct((2, 2, 5, 4)))), needs_input_grad=False)
+    frozen, free = ([parameter.grad for parameter in net.parameters()] for net in nets)
+    assert frozen[:3] == [None] * 3
+    for one, other in zip(frozen[3:], free[3:], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_either_way_back_after_either_way_forward():
+    x = distinct((2, 2, 5, 4))
+    results = []
+    for forward in (lambda net: net(x), lambda net: one_by_one(list(net), x)):
+        for backward in (
+            lambda net, grad: net.backward(grad),
+            lambda net, grad: one_by_one_backward(list(net), grad),
+        ):
+            net = cnn()
+            results.append(backward(net, np.ones_like(forward(net))))
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
+def test_an_activation_whose_output_went_elsewhere_runs_by_itself():
+    """The layer behind it cannot stand in: its own input says nothing of the activation's."""
+    x = distinct((3, 4))
+    results = []
+    for backward in (
+        lambda net, grad: net.backward(grad),
+        lambda net, grad: one_by_one_backward(list(net), grad),
+    ):
+        net = nn.Sequential(nn.ReLU(), linear())
+        output = net[1](-1 - net[0](x))
+        results.append(backward(net, np.ones_like(output)))
+    np.testing.assert_array_equal(*results)
+    np.testing.assert_array_equal(results[0] != 0, x > 0)
+
+
+def test_same_bits_for_any_number_of_threads():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((4, 16, 30, 30)).astype(np.float32)
+    results = []
+    for num_threads in (1, 2, 3):
+        net = nn.Sequential(
+            nn.Conv2d(16, 40, 3, rng=np.random.default_rng(1)),
+            nn.ReLU(),
+            nn.Conv2d(40, 24, 3, rng=np.random.default_rng(2)),
+        )
+        with fastconv.num_threads(num_threads):
+            output = net(x)
+            grad = net.backward(output)
+        parameters = [parameter.grad.tobytes() for parameter in net.parameters()]
+        results.append([output.tobytes(), grad.tobytes(), *parameters])
+    assert results[0] == results[1] == results[2]
+
+
+# ---------------------------------------------------------------------------- what is not fused
+
+
+class LoudReLU(nn.ReLU):
+    """A user's own, whose backward is not ReLU's."""
+
+    def forward(self, input):
+        self.heard = True
+        return super().forward(input) + 1
+
+    def backward(self, grad_output, needs_input_grad=True):
+        return 10 * super().backward(grad_output)
+
+
+class Shifted(nn.Linear):
+    def forward(self, input):
+        return super().forward(input) - 1
+
+
+class Clipped(nn.Linear):
+    def backward(self, grad_output, needs_input_grad=True):
+        return super().backward(np.clip(grad_output, -0.1, 0.1), needs_input_grad)
+
+
+class Called(nn.Linear):
+    def __call__(self, input):
+        return -super().__call__(input)
+
+
+class Doubled(nn.LeakyReLU):
+    def function(self, input, **options):
+        return 2 * F.leaky_relu(input, **options)
+
+
+def linear(cls=nn.Linear, seed=0):
+    return cls(4, 4, dtype=np.float64, rng=np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [
+        lambda: [LoudReLU(), linear()],
+        lambda: [Doubled(), linear()],
+        lambda: [nn.ReLU(), linear(Shifted), nn.ReLU()],
+        lambda: [nn.ReLU(), linear(Clipped), nn.ReLU()],
+        lambda: [nn.ReLU(), linear(Called), nn.ReLU()],
+    ],
+)
+def test_what_a_user_overrides_is_called(middle):
+    net = nn.Sequential(linear(seed=1), *middle(), linear(seed=2))
+    assert_same_as_one_by_one(net, distinct((3, 4)))
+
+
+def test_a_subclass_with_its_own_constructor_alone_is_fused(no_activation_runs):
+    class Square(nn.Linear):
+        def __init__(self, size):
+            super().__init__(size, size, rng=np.random.default_rng(0))
+
+    net = nn.Sequential(Square(3), nn.ReLU(), Square(3))
+    net.backward(net(np.ones((2, 3), np.float32)))
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+@pytest.mark.parametrize("method", ["forward", "backward"])
+@pytest.mark.parametrize("where", ["object", "class"])
+def test_what_a_user_wraps_is_called(index, method, where, monkeypatch):
+    """As tools do that time layers, or print their shapes."""
+    net = mlp()[:3]
+    target = net[index] if where == "object" else type(net[index])
+    original = getattr(target, method)
+    calls = []
+
+    def wrapped(*args, **options):
+        calls.append(args)
+        return original(*args, **options)
+
+    monkeypatch.setattr(target, method, wrapped)
+    x = distinct((3, 4))
+    output = net(x)
+    result = net.backward(np.ones_like(output))
+    monkeypatch.undo()
+    same = 2 if where == "class" and index != 1 else 1
+    assert len(calls) == same
+    plain = mlp()[:3]
+    np.testing.assert_array_equal(output, plain(x))
+    np.testing.assert_array_equal(result, plain.backward(np.ones_like(output)))
+
+
+def test_a_sequential_with_its_own_forward():
+    class Twice(nn.Sequential):
+        def forward(self, input):
+            return 2 * super().forward(input)
+
+        def backward(self, grad_output, needs_input_grad=True):
+            return super().backward(2 * grad_output, needs_input_grad)
+
+    net = nn.Sequential(Twice(linear(), nn.ReLU()), linear(seed=1), nn.ReLU())
+    assert_same_as_one_by_one(net, distinct((3, 4)))
+
+
+@pytest.mark.parametrize("shared", [nn.ReLU(), linear()], ids=lambda module: type(module).__name__)
+def test_a_module_used_twice_still_runs_and_is_refused_in_backward(shared):
+    others = [linear(seed=1), nn.ReLU()]
+    net = nn.Sequential(*others, shared, linear(seed=2), shared, linear(seed=3))
+    x = distinct((3, 4))
+    output = net(x)
+    np.testing.assert_array_equal(output, one_by_one(list(net), x))
+    net(x)
+    with pytest.raises(RuntimeError, match="used twice"):
+        net.backward(output)
+
+
+def test_a_layer_used_twice_beside_one_activation():
+    layer, relu = linear(), nn.ReLU()
+    net = nn.Sequential(layer, relu, layer, relu)
+    x = distinct((3, 4))
+    output = net(x)
+    np.testing.assert_array_equal(output, one_by_one([layer, relu] * 2, x))
+    with pytest.raises(RuntimeError, match="used twice"):
+        net.backward(output)
+
+
+# ---------------------------------------------------------------------------- what is kept
+
+
+def test_eval_keeps_nothing():
+    net = cnn().eval()
+    x = distinct((2, 2, 5, 4))
+    net(x)
+    gone = weakref.ref(x)
+    del x
+    assert gone() is None
+    with pytest.raises(RuntimeError, match="training mode"):
+        net.backward(np.ones((2, 2 * 4 * 3)))
+
+
+def test_backward_needs_a_forward_of_its_own():
+    net = mlp()
+    grad = np.ones_like(net(distinct((3, 4))))
+    net.backward(grad)
+    with pytest.raises(RuntimeError, match="Linear: backward needs a forward"):
+        net.backward(grad)
+    net(distinct((3, 4)))
+    net[1].eval()
+    net(distinct((3, 4)))
+    with pytest.raises(RuntimeError, match="ReLU: backward needs a forward in training mode"):
+        net.backward(grad)
+
+
+def test_names_states_and_texts_are_those_of_the_modules():
+    net = small_net()
+    before = repr(net), list(net.state_dict()), nn.describe(net)
+    net.backward(np.ones_like(net(distinct((2, 1, 8, 8), np.float32))))
+    assert (repr(net), list(net.state_dict()), nn.describe(net)) == before
