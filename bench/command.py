@@ -6,7 +6,7 @@ import sys
 
 import fastconv
 from fastconv.bench import DTYPES, LAYOUTS, PASSES, PEERS, compare, problems, report
-from fastconv.bench.plot import need_matplotlib, plot
+from fastconv.bench.plot import check_plot, plot
 from fastconv.bench.run import WrongResult, run
 
 DONE, WRONG = 0, 1
@@ -61,7 +61,7 @@ def command(args, argv):
             print(f"{name:<12} {problem}")
         return DONE
     if args.plot:
-        need_matplotlib()
+        check_plot(args.plot)
     if args.source:
         figures = _load(args.source)
         _print(report.heading(figures))

@@ -1,6 +1,7 @@
 """A picture of the ratios: a panel for each pass, a row for each layer, a colour for each peer."""
 
 import math
+from pathlib import Path
 
 from fastconv.bench import PASSES
 from fastconv.bench.report import cells, peers
@@ -10,22 +11,24 @@ NAMES = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime", "im2col": "im2col + 
 TITLES = {"forward": "forward", "grad_input": "input gradient", "grad_weight": "weight gradient"}
 
 
-def need_matplotlib():
-    """The module; ImportError that names the extra."""
+def check_plot(path):
+    """ImportError without matplotlib, ValueError where it cannot write such a file."""
     try:
-        import matplotlib
+        from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("--plot needs matplotlib: pip install 'fastconv[bench]'") from error
-    return matplotlib
+    known = sorted(Figure().canvas.get_supported_filetypes())
+    if Path(path).suffix.removeprefix(".").lower() not in known:
+        raise ValueError(f"--plot {path}: the name must end in one of .{', .'.join(known)}")
 
 
 def plot(figures, path):
-    """Draws the figures into a file of any format that matplotlib writes.
+    """Draws the figures into a file, a picture of any format that matplotlib writes.
 
     Full dots compare NCHW as called, rings the best format of each side.  Right of the line at 1
-    fastconv is faster.  ValueError when the figures hold no peer, or the format is unknown.
+    fastconv is faster.  ValueError when the figures hold no peer; else as `check_plot`.
     """
-    need_matplotlib()
+    check_plot(path)
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 

@@ -58,10 +58,9 @@ def heading(figures):
     versions = ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
     yield f"{figures['cpu']}, {figures['isa']}, {figures['threads']} threads, {figures['dtype']}"
     yield versions
-    yield f"roof {figures['roof'] / 1e9:.0f} GFLOP/s, multiply-adds in registers"
     yield (
         f"by layout: GFLOP/s of fastconv's best block of {figures['rounds']} (and of the median "
-        "one), and its share of the roof"
+        "one), and its share of the roof so far"
     )
     yield "by peer: its time / ours, above 1 we are faster: NCHW as called | best format of each"
     yield "1st: the first call in ms, and as a multiple of a later one"
@@ -98,7 +97,8 @@ def lines(figures, layer=None):
 
 
 def summary(figures):
-    """Geometric mean, least ratio and cells below 1, for each pass against each peer and all."""
+    """The roof; mean, least and number below 1 of the ratios, for each pass and peer, and all."""
+    yield f"roof {figures['roof'] / 1e9:.0f} GFLOP/s: multiply-adds in registers, best of the run"
     names = peers(figures)
     if not names:
         return
