@@ -15,18 +15,24 @@ import statistics
 import sys
 
 PEERS = ("torch", "onnxruntime", "im2col")
+KEY = ("layer", "pass", "layout", "contestant")
 SETTINGS = ("cpu", "isa", "threads", "dtype")
 
 
 def load(path):
     """The figures of a file, its rows by (layer, pass, layout, contestant)."""
     with open(path, encoding="utf-8") as file:
-        figures = json.load(file)
-    if not isinstance(figures, dict) or figures.get("schema") != 1:
+        text = file.read()
+    try:
+        figures = json.loads(text)
+        right = figures["schema"] == 1 and figures["roof"] > 0
+        right = right and all(name in figures for name in SETTINGS)
+        rows = {tuple(row[key] for key in KEY): row for row in figures["rows"] if row["best"]}
+    except (KeyError, TypeError, ValueError):
+        right = False
+    if not right:
         raise ValueError(f"{path}: not a file of fastconv bench --json")
-    keys = ("layer", "pass", "layout", "contestant")
-    figures["rows"] = {tuple(row[key] for key in keys): row for row in figures["rows"]}
-    return figures
+    return figures | {"rows": rows}
 
 
 def changes(old, new, by="peer"):
@@ -96,8 +102,8 @@ def main(argv=None):
             raise ValueError("the two files have no measurement of fastconv in common")
         for line in report(old, new, found, options.threshold):
             print(line)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        print(f"compare: error: {type(error).__name__}: {error}", file=sys.stderr)
+    except (OSError, ValueError) as error:
+        print(f"compare: error: {error}", file=sys.stderr)
         return 2
     return int(any(change > 1 + options.threshold for change, _ in found.values()))
 

@@ -418,11 +418,15 @@ def test_compare_says_what_differs(tmp_path):
     assert lines[-2:] == ["only in OLD: 2 measurements", "only in NEW: 1 measurements"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 2}'])
-def test_compare_refuses_other_files(tmp_path, capsys, text):
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"schema": 2}', '{"schema": 1, "roof": 1.0, "rows": [{"best": 1}]}']
+)
+def test_other_files_are_refused(tmp_path, capsys, text):
     good = write(tmp_path / "good.json", figures(OURS))
     bad = tmp_path / "bad.json"
     bad.write_text(text)
+    bench("--from", bad, status=2)
+    assert capsys.readouterr().err.count("\n") == 1
     assert compare.main([str(good), str(bad)]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("compare: error: ")
