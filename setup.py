@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = "fastconv/_kernels"
@@ -132,6 +132,9 @@ class BuildKernels(build_ext):
 
 
 setup(
+    # The benchmark's one folder is also the package behind `fastconv bench`.
+    packages=[*find_packages(include=["fastconv*"]), "fastconv.bench"],
+    package_dir={"fastconv.bench": "bench"},
     ext_modules=[
         Extension(f"fastconv._kernels.{name}", [f"{KERNELS}/{name}.pyx"])
         for name in ("cpu", "memory")

@@ -95,6 +95,28 @@ class Problem:
             arguments["output_padding"] = self.output_padding
         return arguments
 
+    def __str__(self):
+        """The string that describes this problem: the whole of it, but for the name."""
+        axes = AXES[-self.ndim :]
+
+        def sizes(letter, values, default=None):
+            if set(values) == {default}:
+                return ""
+            before = (None, *values)
+            return "".join(
+                f"{letter}{axis}{value}"
+                for axis, value, previous in zip(axes, values, before, strict=False)
+                if value != previous
+            )
+
+        return (
+            f"{'deconv' * self.transposed}{f'g{self.groups}' * (self.groups > 1)}mb{self.batch}"
+            f"ic{self.in_channels}{sizes('i', self.space)}"
+            f"oc{self.out_channels}{sizes('o', self.out_space) * any(self.output_padding)}"
+            f"{sizes('k', self.kernel)}{sizes('s', self.stride, 1)}{sizes('p', self.padding, 0)}"
+            f"{sizes('d', self.dilation, 1)}"
+        )
+
     @property
     def flops(self):
         """Floating-point operations of one pass, borders counted in full: 2 per multiply-add."""
@@ -141,6 +163,13 @@ def parse(text):
         transposed=transposed,
         name=name.removesuffix('"'),
     )
+    counts = (problem.groups, problem.batch, *problem.space, *problem.kernel, *problem.stride)
+    if min(*counts, *problem.dilation) < 1:
+        raise ValueError(f"sizes, strides and dilations count from 1: {text.strip()!r}")
+    if problem.in_channels % problem.groups or problem.out_channels % problem.groups:
+        raise ValueError(f"groups must divide the channels: {text.strip()!r}")
+    if min(problem.in_channels, problem.out_channels, *problem.out_space) < 1:
+        raise ValueError(f"there is nothing to compute: {text.strip()!r}")
     if f"o{axes[0]}" not in given:
         return problem
     wanted = sizes("o", None)

@@ -1,6 +1,7 @@
 """The command line: `fastconv` and `python -m fastconv`.
 
-Exit status: 0 done, 1 target accuracy missed, 2 bad usage or bad input, with one line on stderr.
+Exit status: 0 done, 1 target accuracy missed or a wrong result in a benchmark, 2 bad usage or bad
+input, with one line on stderr.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from pathlib import Path
 import fastconv
 from fastconv import _kernels, _threads, nn, recipes
 from fastconv._random import manual_seed
+from fastconv.bench import command as benchmark
 from fastconv.callbacks import TerminateOnNaN
 from fastconv.classifier import Classifier
 from fastconv.config import show_config
@@ -28,6 +30,7 @@ DONE, MISSED, BAD = 0, 1, 2
 def main(argv=None):
     """Runs one command and returns its exit status."""
     args = _parser().parse_args(argv)
+    args.argv = sys.argv[1:] if argv is None else argv
     try:
         return args.run(args)
     except (ValueError, OSError, ImportError, MemoryError, OverflowError) as error:
@@ -119,6 +122,13 @@ def predict_images(args):
     return DONE
 
 
+def bench(args):
+    for option, path in (("--json", args.json), ("--plot", args.plot)):
+        if path:
+            _check_writable(option, path)
+    return benchmark.command(args, args.argv)
+
+
 def info(args):
     show_config()
     if args.json:
@@ -139,14 +149,18 @@ def _test_scores(classifier, data):
 
 
 def _check_out(path):
-    """Refuses before the training what would fail after it."""
     if importlib.util.find_spec("safetensors") is None:
         raise ImportError("--out needs safetensors: pip install 'fastconv[save]'")
+    _check_writable("--out", path)
+
+
+def _check_writable(option, path):
+    """Refuses before minutes of work what would fail after them."""
     path = Path(path)
     if path.is_dir() or not path.parent.is_dir():
-        raise ValueError(f"--out {path}: must name a file in a folder that exists")
+        raise ValueError(f"{option} {path}: must name a file in a folder that exists")
     if not os.access(path.parent, os.W_OK):
-        raise ValueError(f"--out {path}: the folder cannot be written")
+        raise ValueError(f"{option} {path}: the folder cannot be written")
 
 
 def _print_json(**values):
@@ -199,7 +213,8 @@ def _parser():
         prog="fastconv",
         description="Trains small convolutional networks on the CPU.",
         epilog="Try: fastconv train --out digits.safetensors, then fastconv evaluate "
-        "digits.safetensors. Exit status: 0 done, 1 target accuracy missed, 2 bad usage or input.",
+        "digits.safetensors. Exit status: 0 done, 1 target accuracy missed or a wrong result in "
+        "a benchmark, 2 bad usage or input.",
     )
     parser.add_argument("--version", action="version", version=f"fastconv {fastconv.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -292,6 +307,15 @@ def _parser():
         help=".npy (H, W), (C, H, W) or a stack of them, or PNG and the like, which become grey "
         "or RGB (needs the extra: fastconv[image])",
     )
+
+    sub = command(
+        "bench",
+        bench,
+        "Measure the convolutions beside PyTorch, ONNX Runtime and im2col",
+        "All results are compared before anything is timed. The contestants take turns, a block "
+        "of calls each. A peer that is not installed is left out. The whole list takes minutes.",
+    )
+    benchmark.add_options(sub, _count)
 
     sub = command(
         "info",

@@ -1,15 +1,10 @@
 """The layers of bench/problems.txt, cut to sizes that the reference can compute."""
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 from strategies import Case
 
-_path = Path(__file__).parents[1] / "bench" / "problems.py"
-_spec = importlib.util.spec_from_file_location("problems", _path)
-problems = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(problems)
+from fastconv.bench import problems
 
 
 def cut(problem, batch=2, cells=(4, 5, 19)):

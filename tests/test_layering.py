@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from programs import output
 
-import fastconv
+import fastconv.bench
 
 HOUSE = Path(fastconv.__file__).parent
 
@@ -23,14 +23,27 @@ FLOORS = (
     ("train", "callbacks", "classifier", "recipes"),
     ("config", "plot"),
     ("__init__",),
+    ("bench",),
     ("cli", "__main__"),
 )
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
-EXTRAS = {"tqdm", "safetensors", "PIL", "matplotlib"}
-SOURCES = {
-    ".".join(path.relative_to(HOUSE.parent).with_suffix("").parts).removesuffix(".__init__"): path
-    for path in sorted(HOUSE.rglob("*.py"))
-}
+EXTRAS = {
+    "tqdm", "safetensors", "PIL", "matplotlib", "torch", "onnx", "onnxruntime", "threadpoolctl",
+}  # fmt: skip
+
+
+def sources(package, folder):
+    """{module: file} of a folder, without the programs in bench/ that nothing imports."""
+    for path in sorted(folder.rglob("*.py")):
+        if not path.name.startswith(("test_", "bench_")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            yield ".".join((package, *parts)).removesuffix(".__init__"), path
+
+
+# In a source tree the benchmark lies beside the package, once installed within it.
+SOURCES = dict(sources("fastconv", HOUSE)) | dict(
+    sources("fastconv.bench", Path(fastconv.bench.__file__).parent)
+)
 KERNELS = sorted(
     path for path in HOUSE.glob("_kernels/*") if path.suffix in (".pyx", ".pxi", ".pxd")
 )
@@ -73,7 +86,8 @@ def at_import(node):
 
 
 def test_the_whole_house_is_seen():
-    assert {"fastconv", "fastconv._shapes", "fastconv._kernels"} <= SOURCES.keys()
+    seen = {"fastconv", "fastconv._shapes", "fastconv._kernels", "fastconv.bench.run"}
+    assert seen <= SOURCES.keys()
     assert set(inside("fastconv.functional.conv")) >= {
         "fastconv._shapes",
         "fastconv.functional._run",

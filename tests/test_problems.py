@@ -1,7 +1,8 @@
 """The strings that name convolution problems in bench/ and here."""
 
 import pytest
-from layers import problems
+
+from fastconv.bench import problems
 
 
 def test_a_string_in_full():
@@ -54,6 +55,11 @@ def test_one_dimension():
         "ic1ih28oc2kh3oh28",
         'ic1ih28oc2kh3n"open',
         "deconvic1ih28oc2kh3oh29",
+        "ic1ih28oc2kh0",
+        "ic1ih28oc2kh3sh0",
+        "ic1ih2oc2kh3",
+        "ic0ih28oc2kh3",
+        "g2ic3ih28oc2kh3",
     ],
 )
 def test_nonsense_is_refused(text):
@@ -71,3 +77,14 @@ def test_the_list_of_layers():
     assert by_name["cifar3"].weight_shape == (20, 3, 5, 5)
     assert round(by_name["tdnn"].flops / 1e9, 2) == 18.87
     assert round(by_name["upconv3x3"].flops / 1e9, 3) == 0.925
+
+
+@pytest.mark.parametrize("layer", problems.load(), ids=lambda layer: layer.name)
+def test_a_problem_prints_as_a_string_that_describes_it(layer):
+    assert problems.parse(f'{layer}n"{layer.name}"') == layer
+
+
+def test_output_padding_prints_as_an_output_size():
+    problem = problems.parse("deconv ic6 ih5 iw7 oc4 oh10 ow13 kh3 kw1 sh2 ph1 pw0 dw2 g2")
+    assert any(problem.output_padding)
+    assert problems.parse(str(problem)) == problem

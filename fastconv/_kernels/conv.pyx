@@ -104,6 +104,7 @@ include "conv_correlate.pxi"
 include "conv_dot.pxi"
 include "conv_grad_weight_plan.pxi"
 include "conv_grad_weight.pxi"
+include "conv_roof.pxi"
 
 
 cdef conv_t describe(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w,
@@ -244,36 +245,3 @@ def plan_grad_input(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w,
     cdef conv_t p = describe(x, w, y, stride, dilation, pad)
     stretch_input(&p)
     return describe_plan(&p, num_threads)
-
-
-cdef enum:
-    RATE_LAPS = 32
-    RATE_STEPS = 64
-    RATE_NV = 2
-
-
-def multiply_add_rate(idx_t repeats, int num_threads):
-    """Runs the tile on data in L1, `repeats` times on every thread: what the processor can do.
-
-    Returns the floating-point operations done, 0 without memory; the caller holds the clock.
-    """
-    cdef idx_t offsets[RATE_LAPS]
-    cdef idx_t i, px = tallest(RATE_NV), width = RATE_NV * LANES
-    cdef idx_t stream = RATE_STEPS * (1 + width), each = px * width
-    cdef stream_t s
-    cdef real* data = <real*> malloc((stream + num_threads * each) * sizeof(real))
-    if data == NULL:
-        return 0
-    memset(data, 0, (stream + num_threads * each) * sizeof(real))
-    memset(offsets, 0, sizeof(offsets))
-    s.n_outer, s.n_inner = RATE_LAPS, RATE_STEPS
-    s.a_off = s.b_off = offsets
-    s.a_unit = s.b_unit = 1
-    s.slope = 1
-    s.a_row, s.a_step, s.b_step, s.o_row = 0, 1, width, width
-    with nogil:
-        for i in prange(repeats * num_threads, num_threads=num_threads, schedule="static"):
-            run_tile(<int> px, RATE_NV, &s, data, data + RATE_STEPS, ADD, NULL,
-                     data + stream + omp_get_thread_num() * each)
-    free(data)
-    return 2 * repeats * num_threads * RATE_LAPS * RATE_STEPS * each

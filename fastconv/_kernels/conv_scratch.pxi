@@ -33,10 +33,13 @@ cdef extern from *:
 
 
 cdef void* kept = NULL      # a block that begins with its size, or NULL
+cdef size_t most_taken = 0  # bytes, since scratch_bytes was last called
 
 
 cdef void* take_scratch(size_t bytes) noexcept nogil:
     """At least so many bytes, one cache line into a block; NULL without memory."""
+    global most_taken
+    most_taken = max(most_taken, bytes)
     cdef size_t* block = <size_t*> exchange_pointer(&kept, NULL)
     if block != NULL and block[0] < bytes:
         free(block)
@@ -56,3 +59,11 @@ cdef void give_scratch(void* scratch) noexcept nogil:
         if block[0] <= KEPT_BYTES:
             block = <size_t*> exchange_pointer(&kept, block)
         free(block)
+
+
+def scratch_bytes():
+    """The most scratch memory, packed weights included, that one call took since the last look."""
+    global most_taken
+    cdef size_t bytes = most_taken
+    most_taken = 0
+    return bytes
