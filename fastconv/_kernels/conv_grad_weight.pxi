@@ -38,12 +38,70 @@ cdef void pack_grad_output(const grad_weight_t* self, const real* g, idx_t block
                             row[j * p.out_step[2] + lane * p.out_channel] if lane < used else 0)
 
 
-cdef void tile_unit(const grad_weight_t* self, const stream_t* s, const real* cells,
-                    const real* g, idx_t block, real* part) noexcept nogil:
+cdef struct rows_t:
+    # The rows of a unit that a line of taps meets inside the input.
+    idx_t count
+    idx_t* a_off
+    idx_t* b_off
+
+
+cdef inline idx_t most_rows(const grad_weight_t* self) noexcept nogil:
+    return self.images * self.window.axis[0].block * self.window.axis[1].block
+
+
+cdef inline rows_t line_rows(const grad_weight_t* self, idx_t* tables, idx_t line) noexcept nogil:
+    """The table of a line, counted from 1; table 0 holds all rows."""
+    cdef rows_t rows
+    cdef idx_t most = most_rows(self)
+    cdef idx_t* table = tables + line * (1 + 2 * most)
+    rows.count, rows.a_off, rows.b_off = table[0], table + 1, table + 1 + most
+    return rows
+
+
+cdef inline void add_row(const grad_weight_t* self, idx_t* tables, idx_t line, idx_t a_off,
+                         idx_t b_off) noexcept nogil:
+    cdef rows_t rows = line_rows(self, tables, line)
+    rows.a_off[rows.count] = a_off
+    rows.b_off[rows.count] = b_off
+    (rows.a_off - 1)[0] = rows.count + 1
+
+
+cdef inline bint reads_inside(const axis_t* axis, idx_t size, idx_t tap, idx_t position) noexcept nogil:
+    cdef idx_t cell = axis.base[axis.order[tap]] + position * axis.step
+    return 0 <= cell < size
+
+
+cdef void find_unit_rows(const grad_weight_t* self, const idx_t* m, const idx_t* e, idx_t images,
+                         idx_t* tables) noexcept nogil:
+    """Where the rows of a unit begin, in the strips and in grad_output."""
+    cdef const conv_t* p = &self.p
+    cdef const window_t* window = &self.window
+    cdef const axis_t* axis = &window.axis[0]
+    cdef idx_t n, i0, i1, t0, t1, line, a_off, b_off
+    for line in range(1 + self.lines):
+        tables[line * (1 + 2 * most_rows(self))] = 0
+    for n in range(images):
+        for i0 in range(e[0]):
+            for i1 in range(e[1]):
+                a_off = (n * (p.in_batch if window.direct else window.elements)
+                         + i0 * window.plane_step + i1 * window.row_step)
+                b_off = (n * p.out_batch + i0 * p.out_step[0] + i1 * p.out_step[1]
+                         if self.in_place else ((n * e[0] + i0) * e[1] + i1) * e[2] * self.width)
+                add_row(self, tables, 0, a_off, b_off)
+                for line in range(self.lines):
+                    t0, t1 = line // p.kernel[1], line % p.kernel[1]
+                    if (reads_inside(&axis[0], p.in_size[0], t0, m[0] + i0)
+                            and reads_inside(&axis[1], p.in_size[1], t1, m[1] + i1)):
+                        add_row(self, tables, 1 + line, a_off, b_off)
+
+
+cdef void tile_unit(const grad_weight_t* self, const stream_t* s, idx_t* rows_of,
+                    const real* cells, const real* g, idx_t block, real* part) noexcept nogil:
     """Adds one unit to a part [tap][in channel][lanes of the block] by tiles."""
     cdef const conv_t* p = &self.p
     cdef idx_t width = block_width(self, block), t, c, i, j, rows, px, end, nv = width // LANES
     cdef stream_t stream = s[0]
+    cdef rows_t row
     if self.over_taps:
         stream.o_row = p.in_channels * width
         for i in range(self.n_runs):
@@ -62,6 +120,9 @@ cdef void tile_unit(const grad_weight_t* self, const stream_t* s, const real* ce
         stream.a_row = self.window.channel_step
         px = even(p.in_channels, tallest(nv))
         for t in range(self.n_taps):
+            if self.lines:
+                row = line_rows(self, rows_of, 1 + t // p.kernel[2])
+                stream.n_outer, stream.a_off, stream.b_off = row.count, row.a_off, row.b_off
             for j in range(ceil_div(p.in_channels, px)):
                 c = j * px
                 rows = min(px, p.in_channels - c)
@@ -171,83 +232,7 @@ cdef idx_t packed_elements(const grad_weight_t* self) noexcept nogil:
     """Of one unit of grad_output."""
     cdef const axis_t* axis = &self.window.axis[0]
     cdef idx_t columns = round_up(axis[2].block, LANES) if self.dots else axis[2].block
-    return round_up(axis[0].block * axis[1].block * columns * self.width, ALIGN)
-
-
-cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, const real* g,
-                      real* parts, real* scratch) noexcept nogil:
-    """One part of the sum for a chunk of the blocks of output channels."""
-    cdef const conv_t* p = &self.p
-    cdef const window_t* window = &self.window
-    cdef const axis_t* axis = &window.axis[0]
-    cdef idx_t part = task % self.n_parts, chunk = task // self.n_parts % self.n_chunks
-    cdef idx_t group = task // self.n_parts // self.n_chunks
-    cdef idx_t first = chunk * self.chunk, last = min(self.n_blocks, first + self.chunk)
-    cdef idx_t m[AXES]
-    cdef idx_t unit, rest, n, e0, e1, e2, i0, i1, block
-    cdef real* sums
-    cdef real* strip = scratch
-    cdef real* packed = strip + window.elements
-    cdef idx_t* a_off = <idx_t*> (packed + packed_elements(self))
-    cdef idx_t* b_off = a_off + axis[0].block * axis[1].block
-    cdef const real* origin
-    cdef const real* source
-    cdef const real* lanes
-    cdef const real* grad_output
-    cdef stream_t s
-    s.a_off = a_off
-    s.b_off = b_off
-    s.a_unit = s.b_unit = 1
-    s.slope = 1
-    s.a_step = window.cell_step
-    s.b_step = p.out_step[2] if self.in_place else self.width
-    for block in range(first, last):
-        memset(block_sums(self, parts, group, block, part), 0,
-               <size_t> sums_elements(self) * sizeof(real))
-    for unit in range(part * self.n_units // self.n_parts,
-                      (part + 1) * self.n_units // self.n_parts):
-        m[2] = unit % self.n_pos[2] * axis[2].block
-        rest = unit // self.n_pos[2]
-        m[1] = rest % self.n_pos[1] * axis[1].block
-        rest = rest // self.n_pos[1]
-        m[0] = rest % self.n_pos[0] * axis[0].block
-        n = rest // self.n_pos[0]
-        e0 = min(axis[0].block, p.out_size[0] - m[0])
-        e1 = min(axis[1].block, p.out_size[1] - m[1])
-        e2 = min(axis[2].block, p.out_size[2] - m[2])
-        source = x + n * p.in_batch + group * p.in_channels * p.in_channel
-        lanes = (g + n * p.out_batch + group * p.out_channels * p.out_channel
-                 + m[0] * p.out_step[0] + m[1] * p.out_step[1] + m[2] * p.out_step[2])
-        origin = strip
-        if window.direct:
-            origin = (source + m[0] * window.plane_step + m[1] * window.row_step
-                      + m[2] * window.cell_step)
-        elif self.weight:
-            window_fill(window, p, source, 0, p.in_channels, m, strip)
-        s.n_outer = e0 * e1
-        s.n_inner = e2
-        for i0 in range(e0):
-            for i1 in range(e1):
-                a_off[i0 * e1 + i1] = i0 * window.plane_step + i1 * window.row_step
-                b_off[i0 * e1 + i1] = (i0 * p.out_step[0] + i1 * p.out_step[1]
-                                       if self.in_place else (i0 * e1 + i1) * e2 * self.width)
-        for block in range(first, last):
-            sums = block_sums(self, parts, group, block, part)
-            if self.dots:
-                pack_rows(self, lanes, e0, e1, e2, packed)
-                if self.bias:
-                    dot_bias(self, &s, packed, sums + bias_row(self))
-                if self.weight:
-                    dot_unit(self, &s, origin, packed, sums)
-            else:
-                grad_output = lanes + block * self.width
-                if not self.in_place:
-                    pack_grad_output(self, lanes, block, e0, e1, e2, packed)
-                    grad_output = packed
-                if self.bias:
-                    tile_bias(self, &s, grad_output, block, sums + bias_row(self))
-                if self.weight:
-                    tile_unit(self, &s, origin, grad_output, block, sums)
+    return round_up(most_rows(self) * columns * self.width, ALIGN)
 
 
 cdef inline idx_t channels_together(const grad_weight_t* self) noexcept nogil:
@@ -255,11 +240,16 @@ cdef inline idx_t channels_together(const grad_weight_t* self) noexcept nogil:
     return max(<idx_t> 1, 256 // self.n_taps)
 
 
+cdef inline idx_t weight_steps(const grad_weight_t* self) noexcept nogil:
+    """Calls of `add_parts` for one block."""
+    return ceil_div(self.p.in_channels, channels_together(self))
+
+
 cdef void add_parts(const grad_weight_t* self, idx_t task, real* parts,
                     real* grad) noexcept nogil:
     """Adds the parts of a few channels in order, and turns them to the layout of the weights."""
     cdef const conv_t* p = &self.p
-    cdef idx_t step = channels_together(self), n_steps = ceil_div(p.in_channels, step)
+    cdef idx_t step = channels_together(self), n_steps = weight_steps(self)
     cdef idx_t c0 = task % n_steps * step, c1 = min(p.in_channels, c0 + step)
     cdef idx_t block = task // n_steps % self.n_blocks
     cdef idx_t group = task // n_steps // self.n_blocks
@@ -300,6 +290,91 @@ cdef void add_parts(const grad_weight_t* self, idx_t task, real* parts,
                     filter[lane * p.w_out + at + j] = row[j][lane]
 
 
+cdef inline idx_t row_elements(const grad_weight_t* self) noexcept nogil:
+    """Of the tables of rows."""
+    return round_up((1 + self.lines) * (1 + 2 * most_rows(self))
+                    * <idx_t> (sizeof(idx_t) // sizeof(real)), ALIGN)
+
+
+cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, const real* g,
+                      real* parts, real* grad, real* scratch) noexcept nogil:
+    """One part of the sum for a chunk of the blocks of output channels."""
+    cdef const conv_t* p = &self.p
+    cdef const window_t* window = &self.window
+    cdef const axis_t* axis = &window.axis[0]
+    cdef idx_t part = task % self.n_parts, chunk = task // self.n_parts % self.n_chunks
+    cdef idx_t group = task // self.n_parts // self.n_chunks
+    cdef idx_t first = chunk * self.chunk, last = min(self.n_blocks, first + self.chunk)
+    cdef idx_t m[AXES]
+    cdef idx_t e[AXES]
+    cdef idx_t unit, rest, n, images, image, block, i
+    cdef int a
+    cdef real* sums
+    cdef real* strips = scratch
+    cdef real* packed = strips + self.images * window.elements
+    cdef idx_t* tables = <idx_t*> (packed + packed_elements(self))
+    cdef const real* cells
+    cdef const real* lanes
+    cdef const real* grad_output
+    cdef rows_t rows = line_rows(self, tables, 0)
+    cdef stream_t s
+    s.a_off, s.b_off = rows.a_off, rows.b_off
+    s.a_unit = s.b_unit = 1
+    s.slope = 1
+    s.a_step = window.cell_step
+    s.b_step = p.out_step[2] if self.in_place else self.width
+    for block in range(first, last):
+        memset(block_sums(self, parts, group, block, part), 0,
+               <size_t> sums_elements(self) * sizeof(real))
+    for unit in range(part * self.n_units // self.n_parts,
+                      (part + 1) * self.n_units // self.n_parts):
+        rest = unit
+        for a in range(AXES - 1, -1, -1):
+            m[a] = rest % self.n_pos[a] * axis[a].block
+            e[a] = min(axis[a].block, p.out_size[a] - m[a])
+            rest //= self.n_pos[a]
+        n = rest * self.images
+        images = min(self.images, p.batch - n)
+        cells = x + n * p.in_batch + group * p.in_channels * p.in_channel
+        lanes = (g + n * p.out_batch + group * p.out_channels * p.out_channel
+                 + m[0] * p.out_step[0] + m[1] * p.out_step[1] + m[2] * p.out_step[2])
+        if window.direct:
+            cells = (cells + m[0] * window.plane_step + m[1] * window.row_step
+                     + m[2] * window.cell_step)
+        else:
+            for image in range(images if self.weight else 0):
+                window_fill(window, p, cells + image * p.in_batch, 0, p.in_channels, m,
+                            strips + image * window.elements)
+            cells = strips
+        find_unit_rows(self, m, e, images, tables)
+        s.n_outer = images * e[0] * e[1]
+        s.n_inner = e[2]
+        for block in range(first, last):
+            sums = block_sums(self, parts, group, block, part)
+            if self.dots:
+                pack_rows(self, lanes, e[0], e[1], e[2], packed)
+                if self.bias:
+                    dot_bias(self, &s, packed, sums + bias_row(self))
+                if self.weight:
+                    dot_unit(self, &s, cells, packed, sums)
+            else:
+                grad_output = lanes + block * self.width
+                if not self.in_place:
+                    for image in range(images):
+                        pack_grad_output(self, lanes + image * p.out_batch, block, e[0], e[1], e[2],
+                                         packed + image * e[0] * e[1] * e[2] * self.width)
+                    grad_output = packed
+                if self.bias:
+                    tile_bias(self, &s, grad_output, block, sums + bias_row(self))
+                if self.weight:
+                    tile_unit(self, &s, tables, cells, grad_output, block, sums)
+    if self.n_parts == 1 and self.weight:
+        # While the sums are in cache.
+        for i in range((group * self.n_blocks + first) * weight_steps(self),
+                       (group * self.n_blocks + last) * weight_steps(self)):
+            add_parts(self, i, parts, grad)
+
+
 cdef void add_bias_parts(const grad_weight_t* self, idx_t task, real* parts,
                          real* grad_bias) noexcept nogil:
     """Adds the parts of one block in order."""
@@ -317,7 +392,6 @@ cdef int accumulate_weight(const conv_t* problem, const real* x, const real* g, 
                            real* grad_bias, int num_threads) noexcept nogil:
     """`grad` or `grad_bias` may be NULL: the sums of the other are the same without it."""
     cdef grad_weight_t self
-    cdef const axis_t* axis = &self.window.axis[0]
     cdef idx_t i, block, blocks, part_elements, elements, tasks, n_steps
     cdef idx_t status = weight_plan(&self, problem)
     cdef void* memory = NULL
@@ -326,10 +400,8 @@ cdef int accumulate_weight(const conv_t* problem, const real* x, const real* g, 
     if status == OK:
         blocks = self.p.groups * self.n_blocks
         part_elements = round_up(blocks * self.n_parts * sums_elements(&self), ALIGN)
-        elements = (self.window.elements
-                    + packed_elements(&self)
-                    + round_up(2 * axis[0].block * axis[1].block
-                               * <idx_t> (sizeof(idx_t) // sizeof(real)), ALIGN))
+        elements = (self.images * self.window.elements + packed_elements(&self)
+                    + row_elements(&self))
         memory = take_scratch(
             <size_t> (part_elements + num_threads * elements) * sizeof(real) + ALIGN)
         status = OK if memory != NULL else NO_MEMORY
@@ -340,8 +412,8 @@ cdef int accumulate_weight(const conv_t* problem, const real* x, const real* g, 
         scratch = parts + part_elements
         tasks = self.p.groups * self.n_chunks * self.n_parts
         for i in prange(tasks, num_threads=num_threads, schedule="dynamic"):
-            weight_task(&self, i, x, g, parts, scratch + omp_get_thread_num() * elements)
-        n_steps = ceil_div(self.p.in_channels, channels_together(&self)) if self.weight else 0
+            weight_task(&self, i, x, g, parts, grad, scratch + omp_get_thread_num() * elements)
+        n_steps = weight_steps(&self) if self.weight and self.n_parts > 1 else 0
         for i in prange(blocks * n_steps, num_threads=num_threads, schedule="static"):
             add_parts(&self, i, parts, grad)
         if self.bias:

@@ -7,6 +7,7 @@ cdef enum:
     PART_WORK = 64 * 1024 * 1024        # multiply-adds that a task should have
     PART_POSITIONS = 768                # a part this long outweighs its own zeroing and adding
     PART_BYTES = 16 * 1024 * 1024       # all parts together, where one part is smaller
+    UNIT_BYTES = 320 * 1024             # a strip and what it meets of grad_output
 
 
 cdef struct grad_weight_t:
@@ -21,6 +22,7 @@ cdef struct grad_weight_t:
     idx_t chunk, n_chunks   # blocks that a task takes, and how often that goes into n_blocks
     idx_t n_parts
     idx_t n_units           # blocks of output positions, over all images
+    idx_t images            # in a unit: more than one where one image makes a short sum
     idx_t n_pos[AXES]
     idx_t n_taps
     idx_t n_runs            # of taps at equal distances
@@ -28,6 +30,8 @@ cdef struct grad_weight_t:
     idx_t* tap_weight       # [n_taps] offset in a filter
     idx_t* tap_at           # [n_taps] the tap at each cell of a filter
     idx_t* run              # [n_runs + 1] first tap
+    idx_t lines             # of taps: those that differ along the last axis only, or 0 where
+                            # no line sees padding beyond whole rows, or tiles take several lines
     idx_t* tables
 
 
@@ -120,6 +124,12 @@ cdef void choose_rows(grad_weight_t* self) noexcept nogil:
     self.in_place = p.out_channel == 1 and p.out_channels % LANES == 0
 
 
+cdef idx_t unit_bytes(const grad_weight_t* self, idx_t width) noexcept nogil:
+    """A strip, and grad_output of so many channels."""
+    return ((self.window.elements + unit_positions(self) * width)
+            * <idx_t> sizeof(real))
+
+
 cdef void choose_units(grad_weight_t* self) noexcept nogil:
     """Blocks of positions whose strip and grad_output fit L2: by the problem, not the threads."""
     cdef conv_t* p = &self.p
@@ -132,21 +142,16 @@ cdef void choose_units(grad_weight_t* self) noexcept nogil:
     while True:
         self.n_units = p.batch
         for axis in range(AXES):
-            axis_finish(&window.axis[axis], block[axis])
-            self.n_pos[axis] = ceil_div(window.axis[axis].grid, block[axis])
+            axis_finish(&window.axis[axis], even(window.axis[axis].grid, block[axis]))
+            self.n_pos[axis] = ceil_div(window.axis[axis].grid, window.axis[axis].block)
             self.n_units *= self.n_pos[axis]
         window_layout(window, p.in_channels, pixels)
-        if ((window.elements + block[0] * block[1] * block[2] * LANES * 2)
-                * <idx_t> sizeof(real) <= 2 * STRIP_BYTES):
+        if unit_bytes(self, 2 * LANES) <= UNIT_BYTES:
             break
-        if block[0] > 1:
-            block[0] = ceil_div(block[0], 2)
-        elif block[1] > 1:
-            block[1] = ceil_div(block[1], 2)
-        elif block[2] > 16:
-            block[2] = ceil_div(block[2], 2)
-        else:
+        axis = longest_side(block, 64)
+        if axis < 0:
             break
+        block[axis] = ceil_div(block[axis], 2)
     # Inner products load whole vectors, past the end of a row too: only a strip allows that.
     if not self.dots and reads_in_place(window, p):
         window_direct(window, p)
@@ -163,11 +168,26 @@ cdef void choose_parts(grad_weight_t* self) noexcept nogil:
     self.n_parts = min(ceil_div(tasks, groups), positions // PART_POSITIONS)
     self.n_parts = min(self.n_parts, PART_BYTES // (groups * self.n_blocks * block))
     self.n_parts = max(<idx_t> 1, min(self.n_parts, self.n_units))
+    # Tiles reduce over a unit: that of a small image is too short to be worth their stores.
+    self.images = 1
+    if not self.dots and self.n_units == self.p.batch:
+        self.images = min(self.p.batch // self.n_parts, UNIT_BYTES // unit_bytes(self, self.width))
+        self.images = max(<idx_t> 1, min(self.images, 256 // unit_positions(self)))
+        self.n_units = ceil_div(self.p.batch, self.images)
+        self.n_parts = min(self.n_parts, self.n_units)
     # Blocks of one task share its strips, while their sums stay in L2.
     self.n_chunks = min(self.n_blocks, max(ceil_div(self.n_blocks * block, WEIGHT_BYTES),
                                            ceil_div(tasks, groups * self.n_parts)))
     self.chunk = ceil_div(self.n_blocks, self.n_chunks)
     self.n_chunks = ceil_div(self.n_blocks, self.chunk)
+
+
+cdef bint rows_inside(const window_t* window, const conv_t* p) noexcept nogil:
+    cdef int axis
+    for axis in range(AXES - 1):
+        if window.axis[axis].lowest < 0 or window.axis[axis].highest >= p.in_size[axis]:
+            return False
+    return True
 
 
 cdef int weight_plan(grad_weight_t* self, const conv_t* problem) noexcept nogil:
@@ -185,4 +205,6 @@ cdef int weight_plan(grad_weight_t* self, const conv_t* problem) noexcept nogil:
         return NO_MEMORY
     choose_rows(self)
     choose_parts(self)
+    if not self.dots and not self.over_taps and not rows_inside(&self.window, &self.p):
+        self.lines = self.n_taps // self.p.kernel[2]
     return OK

@@ -120,14 +120,6 @@ cdef bint fits_cache(const correlate_t* self) noexcept nogil:
             and (self.n_depths == 1 or self.chunk * sum_elements(self) * bytes <= SUM_BYTES))
 
 
-cdef int longest_side(const correlate_t* self, const idx_t* block, idx_t least) noexcept nogil:
-    """The axis to halve next, -1 if none: windows that are round overlap least, rows may be long."""
-    cdef int axis = 0 if block[0] > block[1] else 1
-    if block[2] > least and (block[axis] == 1 or block[2] > 4 * least * block[axis]):
-        return 2
-    return axis if block[axis] > 1 else 2 if block[2] > least else -1
-
-
 cdef idx_t cut_blocks(correlate_t* self, idx_t n_depths, idx_t n_chunks,
                       idx_t num_threads) noexcept nogil:
     """Halves the block of a task until it fits L2 and the threads have enough tasks.
@@ -165,7 +157,7 @@ cdef idx_t cut_blocks(correlate_t* self, idx_t n_depths, idx_t n_chunks,
                 continue
         if not wanted and fits_cache(self):
             break
-        axis = longest_side(self, block, least)
+        axis = longest_side(block, least)
         if axis < 0:
             break
         block[axis] = max(least, ceil_div(block[2], 2)) if axis == 2 else ceil_div(block[axis], 2)

@@ -146,6 +146,14 @@ cdef struct window_t:
     idx_t elements          # of a strip, slack for vector loads past its end included
 
 
+cdef int longest_side(const idx_t* block, idx_t least) noexcept nogil:
+    """The axis to halve next, -1 if none: windows that are round overlap least, rows may be long."""
+    cdef int axis = 0 if block[0] > block[1] else 1
+    if block[2] > least and (block[axis] == 1 or block[2] > 4 * least * block[axis]):
+        return 2
+    return axis if block[axis] > 1 else 2 if block[2] > least else -1
+
+
 cdef inline idx_t span_elements(const axis_t* axis) noexcept nogil:
     return round_up(axis.n_runs * <idx_t> sizeof(span_t) // <idx_t> sizeof(real), ALIGN)
 
