@@ -393,7 +393,7 @@ cdef int accumulate_weight(const conv_t* problem, const real* x, const real* g, 
     """`grad` or `grad_bias` may be NULL: the sums of the other are the same without it."""
     cdef grad_weight_t self
     cdef idx_t i, block, blocks, part_elements, elements, tasks, n_steps
-    cdef idx_t status = weight_plan(&self, problem)
+    cdef idx_t status = weight_plan(&self, problem, num_threads)
     cdef void* memory = NULL
     cdef real* parts
     cdef real* scratch

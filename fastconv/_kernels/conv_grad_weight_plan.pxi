@@ -1,7 +1,7 @@
 # How grad_weight goes about a problem: tile or inner products, units of work, parts of the sum.
 #
-# All of it follows from the problem alone.  The number of threads has no say: it would change the
-# order in which the sums are taken, and so their bits.
+# The number of threads only decides how many blocks of output channels share a task.  It has no say
+# in the parts: it would change the order in which the sums are taken, and so their bits.
 
 cdef enum:
     PART_WORK = 64 * 1024 * 1024        # multiply-adds that a task should have
@@ -157,8 +157,8 @@ cdef void choose_units(grad_weight_t* self) noexcept nogil:
         window_direct(window, p)
 
 
-cdef void choose_parts(grad_weight_t* self) noexcept nogil:
-    """Shares blocks and the sum out to tasks: by the problem, not the threads."""
+cdef void choose_parts(grad_weight_t* self, idx_t num_threads) noexcept nogil:
+    """Cuts the sum into parts, by the problem, and shares out the blocks, by the threads."""
     cdef idx_t groups = self.p.groups
     cdef idx_t positions = (self.p.batch * self.p.out_size[0] * self.p.out_size[1]
                             * self.p.out_size[2])
@@ -177,7 +177,7 @@ cdef void choose_parts(grad_weight_t* self) noexcept nogil:
         self.n_parts = min(self.n_parts, self.n_units)
     # Blocks of one task share its strips, while their sums stay in L2.
     self.n_chunks = min(self.n_blocks, max(ceil_div(self.n_blocks * block, WEIGHT_BYTES),
-                                           ceil_div(tasks, groups * self.n_parts)))
+                                           ceil_div(2 * num_threads, groups * self.n_parts)))
     self.chunk = ceil_div(self.n_blocks, self.n_chunks)
     self.n_chunks = ceil_div(self.n_blocks, self.chunk)
 
@@ -190,7 +190,8 @@ cdef bint rows_inside(const window_t* window, const conv_t* p) noexcept nogil:
     return True
 
 
-cdef int weight_plan(grad_weight_t* self, const conv_t* problem) noexcept nogil:
+cdef int weight_plan(grad_weight_t* self, const conv_t* problem,
+                     idx_t num_threads) noexcept nogil:
     cdef int axis
     memset(self, 0, sizeof(grad_weight_t))
     self.p = problem[0]
@@ -204,7 +205,7 @@ cdef int weight_plan(grad_weight_t* self, const conv_t* problem) noexcept nogil:
     if weight_tables(self) != OK:
         return NO_MEMORY
     choose_rows(self)
-    choose_parts(self)
+    choose_parts(self, num_threads)
     if not self.dots and not self.over_taps and not rows_inside(&self.window, &self.p):
         self.lines = self.n_taps // self.p.kernel[2]
     return OK
