@@ -95,8 +95,11 @@ cdef void channel_lanes_row(const correlate_t* self, const task_t* task, idx_t p
 
 
 cdef void row_lanes_row(const correlate_t* self, const task_t* task, idx_t phase,
-                        idx_t width, const real* row, real* o) noexcept nogil:
-    """One row of a block of channels, its column phases in turn, in vectors of columns."""
+                        idx_t width, const real* row, idx_t spare, real* o) noexcept nogil:
+    """One row of a block of channels, its column phases in turn, in vectors of columns.
+
+    The last vector may run over `spare` cells past the row: they are written again later.
+    """
     cdef const conv_t* p = &self.p
     cdef idx_t o_column = p.out_step[2] * p.stretch[2], f2, v, nv, count, step
     cdef stream_t s
@@ -114,10 +117,12 @@ cdef void row_lanes_row(const correlate_t* self, const task_t* task, idx_t phase
         s.b_off = self.tap_input + step
         v = 0
         while v < count:
-            # Whole vectors first; the last one ends with the row, over the one before it.
-            nv = max(<idx_t> 1, min(self.nv, (count - v) // LANES))
-            if o_column == 1 and count >= LANES:
-                v = min(v, count - nv * LANES)
+            nv = min(self.nv, ceil_div(count - v, LANES))
+            if nv * LANES - (count - v) > spare:
+                nv = max(<idx_t> 1, (count - v) // LANES)
+            if o_column == 1 and (count >= LANES or nv * LANES - (count - v) <= spare):
+                if nv * LANES - (count - v) > spare:
+                    v = count - nv * LANES      # over the vector before it
                 s.o_row = p.out_channel
                 run_tile(<int> width, <int> nv, &s, task.weights, row + v, ROW_BIAS,
                          task.bias, o + v)
@@ -139,7 +144,7 @@ cdef void correlate_plane(const correlate_t* self, task_t* task, idx_t f0, idx_t
     cdef idx_t i1, rows = positions(self, task, 1, f1), held = 0
     cdef idx_t phase = ((f0 * self.window.axis[1].n_phases + f1) * self.window.axis[2].n_phases)
     cdef idx_t o_row = p.out_step[1] * p.stretch[1]
-    # Rows that follow each other in memory are turned together.
+    # Rows that follow each other in memory are turned together, or run over into each other.
     cdef bint together = p.out_step[2] == 1 and p.stretch[1] == 1 and o_row == task.columns
     cdef const real* plane = task.origin + i0 * self.window.plane_step
     cdef const real* row
@@ -150,7 +155,8 @@ cdef void correlate_plane(const correlate_t* self, task_t* task, idx_t f0, idx_t
         row = plane + i1 * self.window.row_step
         find_rows(self, task, f0, f1, i0, i1)
         if self.rows:
-            row_lanes_row(self, task, phase, width, row, o + i1 * o_row)
+            row_lanes_row(self, task, phase, width, row,
+                          (rows - 1 - i1) * o_row if together else 0, o + i1 * o_row)
         elif p.out_channel == 1 and channels == width:
             channel_lanes_row(self, task, phase, width, row, o + i1 * o_row, p.out_step[2])
         else:

@@ -10,6 +10,7 @@ cdef extern from *:
     """
     #define MAX_PX 14
     #define MAX_NV 4
+    #define AHEAD_STEPS 12
     /* A tile is only a tile when its bounds are constants, so inlining is not a matter of taste. */
     #if defined(__GNUC__)
     #undef CYTHON_INLINE
@@ -19,6 +20,7 @@ cdef extern from *:
     enum:
         MAX_PX
         MAX_NV
+        AHEAD_STEPS     # `b` comes from L2 and is wanted so early
 
 
 cdef struct stream_t:
@@ -45,7 +47,6 @@ cdef inline void tile(int PX, int NV, const stream_t* s, const real* a, const re
     cdef vec acc[14][4]
     cdef const real* at
     cdef const vec* bt
-    cdef vec* ot
     cdef idx_t t, c
     cdef int i, v
     # Sums start at zero and meet `start` at the end: between branches gcc would spill them.
@@ -56,23 +57,34 @@ cdef inline void tile(int PX, int NV, const stream_t* s, const real* a, const re
         at = a + s.a_off[t] * s.a_unit
         bt = <const vec*> (b + s.b_off[t] * s.b_unit)
         for c in range(s.n_inner):
+            if PX >= 5:     # else loads are short
+                for v in range(NV):
+                    prefetch(<const real*> (bt + v), AHEAD_STEPS * s.b_step)
             for i in range(PX):
                 for v in range(NV):
                     acc[i][v] = acc[i][v] + at[i * s.a_row] * bt[v]
             at = at + s.a_step
             bt = <const vec*> (<const real*> bt + s.b_step)
-    for i in range(PX):
-        ot = <vec*> (o + i * s.o_row)
-        for v in range(NV):
-            if start == ADD:
-                acc[i][v] = ot[v] + acc[i][v]
-            elif start == LANE_BIAS:
+    # One question at a time, and loops without any: sums stay in registers to the end.
+    if start == ADD:
+        for i in range(PX):
+            for v in range(NV):
+                acc[i][v] = (<vec*> (o + i * s.o_row))[v] + acc[i][v]
+    elif start == LANE_BIAS:
+        for i in range(PX):
+            for v in range(NV):
                 acc[i][v] = (<const vec*> bias)[v] + acc[i][v]
-            else:
+    else:
+        for i in range(PX):
+            for v in range(NV):
                 acc[i][v] = splat(bias[i]) + acc[i][v]
-            if s.slope != 1:
+    if s.slope != 1:
+        for i in range(PX):
+            for v in range(NV):
                 acc[i][v] = leaky(acc[i][v], s.slope)
-            ot[v] = acc[i][v]
+    for i in range(PX):
+        for v in range(NV):
+            (<vec*> (o + i * s.o_row))[v] = acc[i][v]
 
 
 cdef inline bint fits(int PX, int NV) noexcept nogil:
