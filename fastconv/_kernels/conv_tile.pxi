@@ -42,6 +42,33 @@ cdef enum start_t:
     LANE_BIAS   # o = bias[v] + sum, one vector entry for each column
 
 
+cdef inline vec finished(bint LEAKY, vec x, real slope) noexcept nogil:
+    return leaky(x, slope) if LEAKY else x
+
+
+cdef inline void store_tile(int PX, int NV, bint LEAKY, const vec* acc, const stream_t* s,
+                            start_t start, const real* bias, real* o) noexcept nogil:
+    # No question inside a loop: sums would go through memory.
+    cdef idx_t o_row = s.o_row
+    cdef real slope = s.slope
+    cdef int i, v
+    if start == ADD:
+        for i in range(PX):
+            for v in range(NV):
+                (<vec*> (o + i * o_row))[v] = finished(
+                    LEAKY, (<vec*> (o + i * o_row))[v] + acc[i * MAX_NV + v], slope)
+    elif start == LANE_BIAS:
+        for i in range(PX):
+            for v in range(NV):
+                (<vec*> (o + i * o_row))[v] = finished(
+                    LEAKY, (<const vec*> bias)[v] + acc[i * MAX_NV + v], slope)
+    else:
+        for i in range(PX):
+            for v in range(NV):
+                (<vec*> (o + i * o_row))[v] = finished(
+                    LEAKY, splat(bias[i]) + acc[i * MAX_NV + v], slope)
+
+
 cdef inline void tile(int PX, int NV, const stream_t* s, const real* a, const real* b,
                       start_t start, const real* bias, real* o) noexcept nogil:
     cdef vec acc[14][4]
@@ -65,26 +92,10 @@ cdef inline void tile(int PX, int NV, const stream_t* s, const real* a, const re
                     acc[i][v] = acc[i][v] + at[i * s.a_row] * bt[v]
             at = at + s.a_step
             bt = <const vec*> (<const real*> bt + s.b_step)
-    # One question at a time, and loops without any: sums stay in registers to the end.
-    if start == ADD:
-        for i in range(PX):
-            for v in range(NV):
-                acc[i][v] = (<vec*> (o + i * s.o_row))[v] + acc[i][v]
-    elif start == LANE_BIAS:
-        for i in range(PX):
-            for v in range(NV):
-                acc[i][v] = (<const vec*> bias)[v] + acc[i][v]
+    if s.slope == 1:
+        store_tile(PX, NV, False, &acc[0][0], s, start, bias, o)
     else:
-        for i in range(PX):
-            for v in range(NV):
-                acc[i][v] = splat(bias[i]) + acc[i][v]
-    if s.slope != 1:
-        for i in range(PX):
-            for v in range(NV):
-                acc[i][v] = leaky(acc[i][v], s.slope)
-    for i in range(PX):
-        for v in range(NV):
-            (<vec*> (o + i * s.o_row))[v] = acc[i][v]
+        store_tile(PX, NV, True, &acc[0][0], s, start, bias, o)
 
 
 cdef inline bint fits(int PX, int NV) noexcept nogil:
