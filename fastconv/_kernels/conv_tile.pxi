@@ -5,12 +5,19 @@
 # `a` is broadcast, one scalar for each of PX rows; `b` brings NV vectors.  Both streams jump by a
 # table at each outer step and advance by a constant at each inner one, so taps, strides, dilation,
 # phases and borders are data.  See conv.pyx for what the streams are in each pass.
+#
+# A tile that slides has one scalar of `a` at a time, and its rows are rows of `b`:
+#
+#     o[i, v] = leaky(start + sum of  a * b[i, v])
+#
+# which is how a single filter, too few for rows of a tile, meets several rows of output.
 
 cdef extern from *:
     """
     #define MAX_PX 14
     #define MAX_NV 4
     #define AHEAD_STEPS 12
+    #define SLIDE_ROWS (REGISTERS == 32 ? 6 : 3)
     /* A tile is only a tile when its bounds are constants, so inlining is not a matter of taste. */
     #if defined(__GNUC__)
     #undef CYTHON_INLINE
@@ -20,6 +27,7 @@ cdef extern from *:
     enum:
         MAX_PX
         MAX_NV
+        SLIDE_ROWS      # of a tile that slides
         AHEAD_STEPS     # `b` comes from L2 and is wanted so early
 
 
@@ -29,7 +37,7 @@ cdef struct stream_t:
     const idx_t* a_off      # [n_outer], in units of a_unit elements
     const idx_t* b_off      # [n_outer], in units of b_unit elements
     idx_t a_unit, b_unit
-    idx_t a_row             # from row to row of the tile
+    idx_t a_row             # from row to row of the tile: in `a`, in `b` of a tile that slides
     idx_t a_step            # from inner step to inner step
     idx_t b_step
     idx_t o_row             # from row to row of the output; vectors lie side by side
@@ -46,8 +54,9 @@ cdef inline vec finished(bint LEAKY, vec x, real slope) noexcept nogil:
     return leaky(x, slope) if LEAKY else x
 
 
-cdef inline void store_tile(int PX, int NV, bint LEAKY, const vec* acc, const stream_t* s,
-                            start_t start, const real* bias, real* o) noexcept nogil:
+cdef inline void store_tile(int PX, int NV, bint SLIDE, bint LEAKY, const vec* acc,
+                            const stream_t* s, start_t start, const real* bias,
+                            real* o) noexcept nogil:
     # No question inside a loop: sums would go through memory.
     cdef idx_t o_row = s.o_row
     cdef real slope = s.slope
@@ -66,11 +75,11 @@ cdef inline void store_tile(int PX, int NV, bint LEAKY, const vec* acc, const st
         for i in range(PX):
             for v in range(NV):
                 (<vec*> (o + i * o_row))[v] = finished(
-                    LEAKY, splat(bias[i]) + acc[i * MAX_NV + v], slope)
+                    LEAKY, splat(bias[0 if SLIDE else i]) + acc[i * MAX_NV + v], slope)
 
 
-cdef inline void tile(int PX, int NV, const stream_t* s, const real* a, const real* b,
-                      start_t start, const real* bias, real* o) noexcept nogil:
+cdef inline void tile(int PX, int NV, bint SLIDE, const stream_t* s, const real* a,
+                      const real* b, start_t start, const real* bias, real* o) noexcept nogil:
     cdef vec acc[14][4]
     cdef const real* at
     cdef const vec* bt
@@ -84,18 +93,22 @@ cdef inline void tile(int PX, int NV, const stream_t* s, const real* a, const re
         at = a + s.a_off[t] * s.a_unit
         bt = <const vec*> (b + s.b_off[t] * s.b_unit)
         for c in range(s.n_inner):
-            if PX >= 5:     # else loads are short
+            if PX >= 5 and not SLIDE:   # else loads are short
                 for v in range(NV):
                     prefetch(<const real*> (bt + v), AHEAD_STEPS * s.b_step)
             for i in range(PX):
                 for v in range(NV):
-                    acc[i][v] = acc[i][v] + at[i * s.a_row] * bt[v]
+                    if SLIDE:
+                        acc[i][v] = acc[i][v] + at[0] * (
+                            <const vec*> (<const real*> bt + i * s.a_row))[v]
+                    else:
+                        acc[i][v] = acc[i][v] + at[i * s.a_row] * bt[v]
             at = at + s.a_step
             bt = <const vec*> (<const real*> bt + s.b_step)
     if s.slope == 1:
-        store_tile(PX, NV, False, &acc[0][0], s, start, bias, o)
+        store_tile(PX, NV, SLIDE, False, &acc[0][0], s, start, bias, o)
     else:
-        store_tile(PX, NV, True, &acc[0][0], s, start, bias, o)
+        store_tile(PX, NV, SLIDE, True, &acc[0][0], s, start, bias, o)
 
 
 cdef inline bint fits(int PX, int NV) noexcept nogil:
@@ -107,33 +120,33 @@ cdef inline bint fits(int PX, int NV) noexcept nogil:
 cdef inline void tile_rows(int NV, int px, const stream_t* s, const real* a, const real* b,
                            start_t start, const real* bias, real* o) noexcept nogil:
     if px == 1:
-        tile(1, NV, s, a, b, start, bias, o)
+        tile(1, NV, False, s, a, b, start, bias, o)
     elif px == 2:
-        tile(2, NV, s, a, b, start, bias, o)
+        tile(2, NV, False, s, a, b, start, bias, o)
     elif px == 3 and fits(3, NV):
-        tile(3, NV, s, a, b, start, bias, o)
+        tile(3, NV, False, s, a, b, start, bias, o)
     elif px == 4 and fits(4, NV):
-        tile(4, NV, s, a, b, start, bias, o)
+        tile(4, NV, False, s, a, b, start, bias, o)
     elif px == 5 and fits(5, NV):
-        tile(5, NV, s, a, b, start, bias, o)
+        tile(5, NV, False, s, a, b, start, bias, o)
     elif px == 6 and fits(6, NV):
-        tile(6, NV, s, a, b, start, bias, o)
+        tile(6, NV, False, s, a, b, start, bias, o)
     elif px == 7 and fits(7, NV):
-        tile(7, NV, s, a, b, start, bias, o)
+        tile(7, NV, False, s, a, b, start, bias, o)
     elif px == 8 and fits(8, NV):
-        tile(8, NV, s, a, b, start, bias, o)
+        tile(8, NV, False, s, a, b, start, bias, o)
     elif px == 9 and fits(9, NV):
-        tile(9, NV, s, a, b, start, bias, o)
+        tile(9, NV, False, s, a, b, start, bias, o)
     elif px == 10 and fits(10, NV):
-        tile(10, NV, s, a, b, start, bias, o)
+        tile(10, NV, False, s, a, b, start, bias, o)
     elif px == 11 and fits(11, NV):
-        tile(11, NV, s, a, b, start, bias, o)
+        tile(11, NV, False, s, a, b, start, bias, o)
     elif px == 12 and fits(12, NV):
-        tile(12, NV, s, a, b, start, bias, o)
+        tile(12, NV, False, s, a, b, start, bias, o)
     elif px == 13 and fits(13, NV):
-        tile(13, NV, s, a, b, start, bias, o)
+        tile(13, NV, False, s, a, b, start, bias, o)
     elif px == 14 and fits(14, NV):
-        tile(14, NV, s, a, b, start, bias, o)
+        tile(14, NV, False, s, a, b, start, bias, o)
 
 
 # One function for each width: gcc allots registers by function, and these stay small enough.
@@ -164,6 +177,18 @@ cdef void run_tile(int px, int nv, const stream_t* s, const real* a, const real*
         tile_nv3(px, s, a, b, start, bias, o)
     else:
         tile_nv4(px, s, a, b, start, bias, o)
+
+
+cdef void run_slide(int nv, const stream_t* s, const real* a, const real* b, start_t start,
+                    const real* bias, real* o) noexcept nogil:
+    if nv == 1:
+        tile(SLIDE_ROWS, 1, True, s, a, b, start, bias, o)
+    elif nv == 2:
+        tile(SLIDE_ROWS, 2, True, s, a, b, start, bias, o)
+    elif nv == 3:
+        tile(SLIDE_ROWS, 3, True, s, a, b, start, bias, o)
+    else:
+        tile(SLIDE_ROWS, 4, True, s, a, b, start, bias, o)
 
 
 cdef idx_t tallest(idx_t nv) noexcept nogil:
