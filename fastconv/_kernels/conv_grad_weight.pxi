@@ -18,6 +18,9 @@ cdef void pack_grad_output(const grad_weight_t* self, const real* g, idx_t block
     cdef idx_t used = min(width, p.out_channels - first), i0, i1, j, lane
     # Rows that follow each other in memory are turned together.
     cdef bint together = p.out_step[2] == 1 and p.out_step[1] == e2
+    # Of this unit; what lies behind it may belong to nobody.
+    cdef const real* end = (g + (p.out_channels - 1) * p.out_channel + (e0 - 1) * p.out_step[0]
+                            + (e1 - 1) * p.out_step[1] + (e2 - 1) * p.out_step[2] + 1)
     cdef const real* row
     cdef real* target
     for i0 in range(e0):
@@ -25,7 +28,7 @@ cdef void pack_grad_output(const grad_weight_t* self, const real* g, idx_t block
             row = g + first * p.out_channel + i0 * p.out_step[0] + i1 * p.out_step[1]
             target = packed + (i0 * e1 + i1) * e2 * width
             if p.out_step[2] == 1:
-                planes_to_pixels(row, p.out_channel, e1 * e2 if together else e2, used,
+                planes_to_pixels(row, p.out_channel, e1 * e2 if together else e2, used, end,
                                  target, width)
             elif p.out_channel == 1:
                 for j in range(e2):

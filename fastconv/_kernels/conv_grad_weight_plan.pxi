@@ -134,7 +134,7 @@ cdef void choose_units(grad_weight_t* self) noexcept nogil:
             axis_finish(&window.axis[axis], even(window.axis[axis].grid, block[axis]))
             self.n_pos[axis] = ceil_div(window.axis[axis].grid, window.axis[axis].block)
             self.n_units *= self.n_pos[axis]
-        window_layout(window, p.in_channels, pixels)
+        window_layout(window, p, p.in_channels, pixels)
         if unit_bytes(self, 2 * LANES) <= UNIT_BYTES:
             break
         axis = longest_side(block, 64)
@@ -142,7 +142,8 @@ cdef void choose_units(grad_weight_t* self) noexcept nogil:
             break
         block[axis] = ceil_div(block[axis], 2)
     # Inner products load whole vectors, past the end of a row too: only a strip allows that.
-    if not self.dots and reads_in_place(window, p):
+    window.direct = not self.dots and reads_in_place(window, p)
+    if window.direct:
         window_direct(window, p)
 
 

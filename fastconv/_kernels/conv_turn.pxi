@@ -70,18 +70,15 @@ cdef void pixels_to_planes(const real* pixels, idx_t pixel, idx_t count, idx_t c
 
 
 cdef void planes_to_pixels(const real* planes, idx_t plane, idx_t count, idx_t channels,
-                           real* pixels, idx_t pixel) noexcept nogil:
-    """pixels[p * pixel + k] = planes[k * plane + p], and zero from `channels` to whole vectors."""
+                           const real* end, real* pixels, idx_t pixel) noexcept nogil:
+    """pixels[p * pixel + k] = planes[k * plane + p], and zero from `channels` to whole vectors.
+
+    Planes are read in whole vectors, but not past `end`.
+    """
     cdef idx_t p, p0, k, k0
-    if count < LANES:
-        for p in range(count):
-            for k in range(round_up(channels, LANES)):
-                pixels[p * pixel + k] = planes[k * plane + p] if k < channels else 0
-        return
     for p in range(ceil_div(count, LANES)):
-        p0 = min(p * LANES, count - LANES)
+        p0 = p * LANES
         for k in range(ceil_div(channels, LANES)):
             k0 = k * LANES
-            turn_square(planes + k0 * plane + p0, plane, channels - k0,
-                        planes + (channels - 1) * plane + count, AHEAD,
-                        pixels + p0 * pixel + k0, pixel, LANES)
+            turn_square(planes + k0 * plane + p0, plane, channels - k0, end, AHEAD,
+                        pixels + p0 * pixel + k0, pixel, count - p0)
