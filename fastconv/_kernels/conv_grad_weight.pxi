@@ -28,7 +28,7 @@ cdef void pack_grad_output(const grad_weight_t* self, const real* g, idx_t block
             row = g + first * p.out_channel + i0 * p.out_step[0] + i1 * p.out_step[1]
             target = packed + (i0 * e1 + i1) * e2 * width
             if p.out_step[2] == 1:
-                planes_to_pixels(row, p.out_channel, e1 * e2 if together else e2, used, end,
+                planes_to_pixels(row, p.out_channel, 1, e1 * e2 if together else e2, used, end,
                                  target, width)
             elif p.out_channel == 1:
                 for j in range(e2):

@@ -180,9 +180,11 @@ cdef bint worth_turning(const correlate_t* self) noexcept nogil:
     A tile of pixels reads along their channels, which is faster than from plane to plane.
     """
     cdef const conv_t* p = &self.p
-    return (not self.rows and p.in_channels >= LANES
-            and self.window.axis[2].step * p.in_step[2] == 1
-            and p.out_channels * self.n_taps >= TURNING * LANES * p.stretch[0] * p.stretch[1] * p.stretch[2])
+    cdef idx_t step = self.window.axis[2].step * p.in_step[2]
+    cdef idx_t phases = p.stretch[0] * p.stretch[1] * p.stretch[2]
+    cdef idx_t turning = TURNING if step == 1 else 3 * TURNING
+    return (not self.rows and p.in_channels >= LANES and 1 <= step <= 2
+            and p.out_channels * self.n_taps >= turning * LANES * phases)
 
 
 cdef void choose_blocks(correlate_t* self, idx_t num_threads) noexcept nogil:

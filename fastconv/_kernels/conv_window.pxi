@@ -224,19 +224,6 @@ cdef inline idx_t tap_offset(const window_t* self, const conv_t* p, idx_t t0, id
             + self.axis[2].cell[t2] * self.cell_step)
 
 
-cdef inline vec every(int step, const real* source) noexcept nogil:
-    """A vector of cells `step` apart; a power of two, up to 8."""
-    cdef vec v[8]
-    cdef int i, n = step // 2
-    for i in range(step):
-        v[i] = (<const vec*> source)[i]
-    while n > 0:
-        for i in range(n):
-            v[i] = even_lanes(v[2 * i], v[2 * i + 1])
-        n //= 2
-    return v[0]
-
-
 cdef inline void copy_every(int step, const real* source, idx_t cells, idx_t ahead,
                             real* target) noexcept nogil:
     """Copies cells `step` apart in whole vectors."""
@@ -344,7 +331,7 @@ cdef inline void fill_pixel_row(const span_t* spans, idx_t n_spans, const real* 
 
 
 cdef inline void turn_pixel_row(const span_t* spans, idx_t n_spans, const real* x, idx_t plane,
-                                idx_t channels, const real* end, real* strip,
+                                idx_t step, idx_t channels, const real* end, real* strip,
                                 idx_t pixel) noexcept nogil:
     """One row of pixels from planes."""
     cdef idx_t run
@@ -354,8 +341,8 @@ cdef inline void turn_pixel_row(const span_t* spans, idx_t n_spans, const real* 
         span = spans + run
         target = strip + span.cell * pixel
         clear(target, span.low * pixel)
-        planes_to_pixels(x + span.source + span.low, plane, span.high - span.low, channels, end,
-                         target + span.low * pixel, pixel)
+        planes_to_pixels(x + span.source + span.low * step, plane, step, span.high - span.low,
+                         channels, end, target + span.low * pixel, pixel)
         clear(target + span.high * pixel, (span.cells - span.high) * pixel)
 
 
@@ -404,8 +391,8 @@ cdef void window_fill(const window_t* self, const conv_t* p, const real* x, idx_
                         if not (0 <= i0 < p.in_size[0] and 0 <= i1 < p.in_size[1]):
                             clear(target, self.row_step)
                         elif self.pixels and p.in_channel != 1:
-                            turn_pixel_row(spans, axis[2].n_runs, row, p.in_channel, channels, end,
-                                           target, self.cell_step)
+                            turn_pixel_row(spans, axis[2].n_runs, row, p.in_channel, step, channels,
+                                           end, target, self.cell_step)
                         elif self.pixels:
                             fill_pixel_row(spans, axis[2].n_runs, row, step, channels, target,
                                            self.cell_step)
