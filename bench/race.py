@@ -1,13 +1,15 @@
 """The clock: contestants in turn, a block of calls each, several rounds.
 
-Never call by call: the idle threads of one library's pool spin for some milliseconds and slow the
-next library by half.  For the same reason a block begins with calls that are not counted.
+Never call by call: the idle threads of one library's pool spin on, OpenMP's for some milliseconds,
+OpenBLAS's and ONNX Runtime's for longer, and slow the next library by half and more.  So a block
+begins with a pause, in which every pool falls asleep, and with calls that are not counted.
 """
 
 import statistics
 import time
 
-UNCOUNTED = 0.4  # of a block's time: 20 ms of 50, longer than OpenMP's idle threads spin
+PAUSE = 2.0  # of a block's time: 100 ms of 50
+UNCOUNTED = 0.4  # of a block's time
 
 
 def first_call(call):
@@ -20,6 +22,7 @@ def first_call(call):
 
 def block(call, seconds):
     """Seconds of one call, averaged over a block of at least so many seconds."""
+    time.sleep(PAUSE * seconds)
     _repeat(call, UNCOUNTED * seconds)
     calls, taken = _repeat(call, seconds)
     return taken / calls
