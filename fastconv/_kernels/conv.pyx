@@ -27,7 +27,8 @@
 #
 # d) Each output cell is summed by one thread in an order fixed by the problem.  grad_weight cuts
 #    its long sum into parts by the problem, not by the thread count, and adds the parts in order.
-#    So the bits do not depend on the number of threads.
+#    So the bits do not depend on the number of threads.  Nor do they on the floating-point mode of
+#    the caller: every task sets its own (float_mode.h), in which denormal numbers count as zero.
 #
 # e) Kernels trust their arguments; fastconv.functional has checked them.  They return OK or
 #    NO_MEMORY and never touch Python objects.
@@ -40,8 +41,8 @@ from libc.string cimport memcpy, memset
 
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
-    LANES, REGISTERS, even_lanes, first_lanes, idx_t, interleave_high, interleave_low, leaky, prefetch, real, splat,
-    sum_lanes, vec,
+    FLUSH_DENORMALS, FUSED, LANES, REGISTERS, even_lanes, first_lanes, idx_t,
+    interleave_high, interleave_low, leaky, prefetch, real, set_float_mode, splat, sum_lanes, vec,
 )
 
 cdef enum:

@@ -282,6 +282,7 @@ cdef int correlate(const conv_t* problem, const real* x, const real* w, const re
                    real* y, int num_threads) noexcept nogil:
     cdef correlate_t self
     cdef idx_t i, tasks, blocks, elements, status = correlate_plan(&self, problem, num_threads)
+    cdef unsigned mode
     cdef void* memory = NULL
     cdef real* packed
     cdef real* scratch
@@ -302,8 +303,10 @@ cdef int correlate(const conv_t* problem, const real* x, const real* w, const re
         tasks = (self.p.groups * self.n_chunks * self.p.batch
                  * self.n_pos[0] * self.n_pos[1] * self.n_pos[2])
         for i in prange(tasks, num_threads=num_threads, schedule="dynamic"):
+            mode = set_float_mode(FLUSH_DENORMALS)
             correlate_task(&self, i, x, w, bias, packed, y,
                            scratch + omp_get_thread_num() * elements)
+            set_float_mode(mode)
     give_scratch(memory)
     free(self.tables)
     window_free(&self.window)

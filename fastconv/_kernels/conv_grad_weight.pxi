@@ -394,6 +394,7 @@ cdef int accumulate_weight(const conv_t* problem, const real* x, const real* g, 
     cdef grad_weight_t self
     cdef idx_t i, block, blocks, part_elements, elements, tasks, n_steps
     cdef idx_t status = weight_plan(&self, problem, num_threads)
+    cdef unsigned mode
     cdef void* memory = NULL
     cdef real* parts
     cdef real* scratch
@@ -412,13 +413,19 @@ cdef int accumulate_weight(const conv_t* problem, const real* x, const real* g, 
         scratch = parts + part_elements
         tasks = self.p.groups * self.n_chunks * self.n_parts
         for i in prange(tasks, num_threads=num_threads, schedule="dynamic"):
+            mode = set_float_mode(FLUSH_DENORMALS)
             weight_task(&self, i, x, g, parts, grad, scratch + omp_get_thread_num() * elements)
+            set_float_mode(mode)
         n_steps = weight_steps(&self) if self.weight and self.n_parts > 1 else 0
         for i in prange(blocks * n_steps, num_threads=num_threads, schedule="static"):
+            mode = set_float_mode(FLUSH_DENORMALS)
             add_parts(&self, i, parts, grad)
+            set_float_mode(mode)
         if self.bias:
+            mode = set_float_mode(FLUSH_DENORMALS)
             for block in range(blocks):
                 add_bias_parts(&self, block, parts, grad_bias)
+            set_float_mode(mode)
     give_scratch(memory)
     free(self.tables)
     window_free(&self.window)
