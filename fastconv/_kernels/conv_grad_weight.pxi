@@ -388,6 +388,15 @@ cdef void add_bias_parts(const grad_weight_t* self, idx_t task, real* parts,
             target[lane] += sums[part * sums_elements(self) + lane]
 
 
+cdef inline idx_t all_parts_elements(const grad_weight_t* self) noexcept nogil:
+    return round_up(self.p.groups * self.n_blocks * self.n_parts * sums_elements(self), ALIGN)
+
+
+cdef idx_t unit_elements(const grad_weight_t* self) noexcept nogil:
+    """Of the scratch of one thread."""
+    return self.images * self.window.elements + packed_elements(self) + row_elements(self)
+
+
 cdef int accumulate_weight(const conv_t* problem, const real* x, const real* g, real* grad,
                            real* grad_bias, int num_threads) noexcept nogil:
     """`grad` or `grad_bias` may be NULL: the sums of the other are the same without it."""
@@ -400,9 +409,8 @@ cdef int accumulate_weight(const conv_t* problem, const real* x, const real* g, 
     cdef real* scratch
     if status == OK:
         blocks = self.p.groups * self.n_blocks
-        part_elements = round_up(blocks * self.n_parts * sums_elements(&self), ALIGN)
-        elements = (self.images * self.window.elements + packed_elements(&self)
-                    + row_elements(&self))
+        part_elements = all_parts_elements(&self)
+        elements = unit_elements(&self)
         memory = take_scratch(
             <size_t> (part_elements + num_threads * elements) * sizeof(real) + ALIGN)
         status = OK if memory != NULL else NO_MEMORY

@@ -15,6 +15,7 @@ cdef struct grad_weight_t:
     window_t window
     bint weight, bias       # which gradients are wanted
     bint dots               # inner products; else the tile
+    idx_t by_dots, by_tile  # their costs
     bint over_taps          # rows of the tile are taps; else input channels
     bint in_place           # grad_output's channels can be read as vectors where they are
     idx_t nv, width         # lanes of a block of output channels, in vectors and in elements
@@ -88,10 +89,11 @@ cdef void choose_dots(grad_weight_t* self) noexcept nogil:
     cdef idx_t by_tap = p.in_channels * lines * tiles_cost(
         columns, p.kernel[2], vectors, best_width(columns, p.kernel[2], vectors, MAX_NV))
     cdef idx_t turning = 0 if p.out_channel == 1 else p.out_channels // 2
+    self.by_tile = min(by_channel, by_tap) + columns * turning
     # Twice: inner products reuse what they load far less, and so wait for L2 more often.
-    self.dots = (
-        2 * ceil_div(columns, LANES) * p.in_channels * dot_cost(p.out_channels, self.n_taps)
-        < min(by_channel, by_tap) + columns * turning)
+    self.by_dots = (
+        2 * ceil_div(columns, LANES) * p.in_channels * dot_cost(p.out_channels, self.n_taps))
+    self.dots = self.by_dots < self.by_tile
 
 
 cdef inline idx_t unit_positions(const grad_weight_t* self) noexcept nogil:
