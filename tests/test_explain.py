@@ -15,7 +15,7 @@ from fastconv.cli import main
 
 PROBLEMS = {problem.name: problem for problem in layers.problems.load()}
 # What decides in which order sums are taken; the rest may follow the number of threads.
-OF_CORRELATE = ("lanes", "cost", "vectors", "rows", "depth", "inner", "phases", "in_padding")
+OF_CORRELATE = ("lanes", "cost", "vectors", "depth", "inner", "phases", "in_padding")
 MAY_CHANGE_IN_GRAD_WEIGHT = {"chunk", "tasks"}
 
 

@@ -94,14 +94,20 @@ cdef void channel_lanes_row(const correlate_t* self, const task_t* task, idx_t p
                      task.weights, task.start, task.bias, o + (f2 + q * stretch) * column)
 
 
-cdef void row_lanes_row(const correlate_t* self, const task_t* task, idx_t phase,
-                        idx_t width, const real* row, real* o) noexcept nogil:
-    """One row of a block of channels, its column phases in turn, in vectors of columns."""
+cdef void row_lanes_row(const correlate_t* self, const task_t* task, idx_t phase, idx_t width,
+                        bint slide, const real* row, idx_t spare, real* o) noexcept nogil:
+    """One row of a block of channels, its column phases in turn, in vectors of columns.
+
+    Or SLIDE_ROWS rows of a single channel.  The last vector may run over `spare`
+    cells past the row: they are written again later.
+    """
     cdef const conv_t* p = &self.p
-    cdef idx_t o_column = p.out_step[2] * p.stretch[2], f2, v, nv, count, step
+    cdef idx_t o_column = p.out_step[2] * p.stretch[2], f2, v, nv, count, step, over
+    cdef idx_t o_row = p.out_step[1] * p.stretch[1] if slide else p.out_channel
     cdef stream_t s
+    cdef bint direct
     s.n_inner = self.inner or task.channels
-    s.a_row = 1
+    s.a_row = self.window.row_step if slide else 1
     s.a_step = task.channels * width if self.inner else width
     s.a_unit = width if self.inner else task.channels * width
     s.b_step = self.inner_step
@@ -114,34 +120,65 @@ cdef void row_lanes_row(const correlate_t* self, const task_t* task, idx_t phase
         s.b_off = self.tap_input + step
         v = 0
         while v < count:
-            # Whole vectors first; the last one ends with the row, over the one before it.
-            nv = max(<idx_t> 1, min(self.nv, (count - v) // LANES))
-            if o_column == 1 and count >= LANES:
-                v = min(v, count - nv * LANES)
-                s.o_row = p.out_channel
-                run_tile(<int> width, <int> nv, &s, task.weights, row + v, ROW_BIAS,
-                         task.bias, o + v)
+            nv = min(self.nv, ceil_div(count - v, LANES))
+            over = nv * LANES - (count - v)
+            # Rows below are written already when a later tile of sliding rows runs over.
+            if over > (0 if slide and v > 0 else spare):
+                nv = max(<idx_t> 1, (count - v) // LANES)
+                over = nv * LANES - (count - v)
+                direct = o_column == 1 and count >= LANES
+                if direct and over > 0:
+                    v -= over               # over the vector before it
             else:
-                s.o_row = nv * LANES
-                run_tile(<int> width, <int> nv, &s, task.weights, row + v, ROW_BIAS,
-                         task.bias, task.pixels)
-                store(task.pixels, nv * LANES, width, min(nv * LANES, count - v),
-                      o + f2 * p.out_step[2] + v * o_column, p.out_channel, o_column)
+                direct = o_column == 1
+            s.o_row = o_row if direct else nv * LANES
+            if slide:
+                run_slide(<int> nv, &s, task.weights, row + v, ROW_BIAS, task.bias,
+                          o + v if direct else task.pixels)
+            else:
+                run_tile(<int> width, <int> nv, &s, task.weights, row + v, ROW_BIAS, task.bias,
+                         o + v if direct else task.pixels)
+            if not direct:
+                store(task.pixels, nv * LANES, SLIDE_ROWS if slide else width,
+                      min(nv * LANES, count - v), o + f2 * p.out_step[2] + v * o_column, o_row,
+                      o_column)
             v += nv * LANES
 
 
-cdef void correlate_plane(const correlate_t* self, task_t* task, idx_t f0, idx_t f1, idx_t i0,
-                          idx_t block, real* sums, real* o) noexcept nogil:
+cdef void row_lanes_plane(const correlate_t* self, task_t* task, idx_t f0, idx_t f1, idx_t i0,
+                          idx_t width, const real* plane, real* o) noexcept nogil:
     """The rows of one plane that belong to phase f1, for one block of channels."""
     cdef const conv_t* p = &self.p
-    cdef idx_t width = self.width if block < self.n_blocks - 1 else last_width(self)
-    cdef idx_t channels = min(width, p.out_channels - block * self.width)
-    cdef idx_t i1, rows = positions(self, task, 1, f1), held = 0
-    cdef idx_t phase = ((f0 * self.window.axis[1].n_phases + f1) * self.window.axis[2].n_phases)
+    cdef idx_t rows = positions(self, task, 1, f1), i1 = 0, n
+    cdef idx_t phase = (f0 * self.window.axis[1].n_phases + f1) * self.window.axis[2].n_phases
+    cdef idx_t o_row = p.out_step[1] * p.stretch[1]
+    cdef bint together = p.out_step[2] == 1 and p.stretch[1] == 1 and o_row == task.columns
+    cdef idx_t first, last
+    while i1 < rows:
+        find_rows(self, task, f0, f1, i0, i1)
+        n = 1
+        if width == 1 and i1 + SLIDE_ROWS <= rows:
+            # Rows at the edge see fewer taps: they go by themselves, whatever the block is.
+            first, last = task.first, task.last
+            find_rows(self, task, f0, f1, i0, i1 + SLIDE_ROWS - 1)
+            if task.first == first and task.last == last:
+                n = SLIDE_ROWS
+            task.first, task.last = first, last
+        row_lanes_row(self, task, phase, width, n > 1, plane + i1 * self.window.row_step,
+                      (rows - n - i1) * o_row if together else 0, o + i1 * o_row)
+        i1 += n
+
+
+cdef void channel_lanes_plane(const correlate_t* self, task_t* task, idx_t f0, idx_t f1,
+                              idx_t i0, idx_t width, idx_t channels, const real* plane,
+                              real* sums, real* o) noexcept nogil:
+    """The same with lanes of channels, of which the last may be unused."""
+    cdef const conv_t* p = &self.p
+    cdef idx_t rows = positions(self, task, 1, f1), i1, held = 0
+    cdef idx_t phase = (f0 * self.window.axis[1].n_phases + f1) * self.window.axis[2].n_phases
     cdef idx_t o_row = p.out_step[1] * p.stretch[1]
     # Rows that follow each other in memory are turned together.
     cdef bint together = p.out_step[2] == 1 and p.stretch[1] == 1 and o_row == task.columns
-    cdef const real* plane = task.origin + i0 * self.window.plane_step
     cdef const real* row
     cdef real* target = sums
     cdef real* first = sums
@@ -149,27 +186,25 @@ cdef void correlate_plane(const correlate_t* self, task_t* task, idx_t f0, idx_t
     for i1 in range(rows):
         row = plane + i1 * self.window.row_step
         find_rows(self, task, f0, f1, i0, i1)
-        if self.rows:
-            row_lanes_row(self, task, phase, width, row, o + i1 * o_row)
-        elif p.out_channel == 1 and channels == width:
+        if p.out_channel == 1 and channels == width:
             channel_lanes_row(self, task, phase, width, row, o + i1 * o_row, p.out_step[2])
+            continue
+        if self.n_depths > 1:
+            target = sums + i1 * p.stretch[1] * task.columns * width
         else:
-            if self.n_depths > 1:
-                target = sums + i1 * p.stretch[1] * task.columns * width
+            target = task.pixels + held * width
+        if held == 0:
+            o_first = o + i1 * o_row
+            first = target
+        channel_lanes_row(self, task, phase, width, row, target, width)
+        held += task.columns
+        if (not together or i1 == rows - 1 or held + task.columns > task.capacity) \
+                and complete(self, task):
+            if p.out_step[2] == 1:
+                pixels_to_planes(first, width, held, channels, o_first, p.out_channel)
             else:
-                target = task.pixels + held * width
-            if held == 0:
-                o_first = o + i1 * o_row
-                first = target
-            channel_lanes_row(self, task, phase, width, row, target, width)
-            held += task.columns
-            if (not together or i1 == rows - 1 or held + task.columns > task.capacity) \
-                    and complete(self, task):
-                if p.out_step[2] == 1:
-                    pixels_to_planes(first, width, held, channels, o_first, p.out_channel)
-                else:
-                    store(first, width, held, channels, o_first, p.out_step[2], p.out_channel)
-                held = 0
+                store(first, width, held, channels, o_first, p.out_step[2], p.out_channel)
+            held = 0
 
 
 cdef inline idx_t held_pixels(const correlate_t* self) noexcept nogil:
@@ -185,17 +220,23 @@ cdef void correlate_block(const correlate_t* self, task_t* task, idx_t block,
     cdef idx_t f0, f1, i0
     cdef idx_t o0, rows = min(axis[1].block * p.stretch[1], p.out_size[1])
     cdef idx_t width = self.width if block < self.n_blocks - 1 else last_width(self)
+    cdef idx_t channels = min(width, p.out_channels - block * self.width)
+    cdef const real* plane
+    cdef real* o
     for f0 in range(axis[0].n_phases):
         for f1 in range(axis[1].n_phases):
             for i0 in range(positions(self, task, 0, f0)):
                 o0 = f0 + i0 * p.stretch[0]
-                correlate_plane(
-                    self, task, f0, f1, i0, block,
-                    task.sums + (o0 * rows + f1) * task.columns * width,
-                    y + block * self.width * p.out_channel
-                    + (o0 + task.m[0] * p.stretch[0]) * p.out_step[0]
-                    + (f1 + task.m[1] * p.stretch[1]) * p.out_step[1]
-                    + task.m[2] * p.stretch[2] * p.out_step[2])
+                plane = task.origin + i0 * self.window.plane_step
+                o = (y + block * self.width * p.out_channel
+                     + (o0 + task.m[0] * p.stretch[0]) * p.out_step[0]
+                     + (f1 + task.m[1] * p.stretch[1]) * p.out_step[1]
+                     + task.m[2] * p.stretch[2] * p.out_step[2])
+                if self.rows:
+                    row_lanes_plane(self, task, f0, f1, i0, width, plane, o)
+                else:
+                    channel_lanes_plane(self, task, f0, f1, i0, width, channels, plane,
+                                        task.sums + (o0 * rows + f1) * task.columns * width, o)
 
 
 cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, const real* w,

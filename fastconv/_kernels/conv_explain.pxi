@@ -11,6 +11,11 @@ cdef tuple blocks_of(const window_t* window):
     return tuple([window.axis[axis].block for axis in range(AXES)])
 
 
+cdef bint turned(const window_t* window, const conv_t* p):
+    """Whether planes become pixels in the strip."""
+    return window.pixels and p.in_channel != 1 and not window.direct
+
+
 cdef idx_t next_change(const correlate_t* self, int a, idx_t phase, idx_t position) noexcept nogil:
     """The first position after this one of which other taps lie in padding, or the end."""
     cdef const axis_t* axis = &self.window.axis[a]
@@ -49,6 +54,7 @@ cdef double rows_in_padding(const correlate_t* self) noexcept nogil:
 
 cdef dict correlate_choices(correlate_t* self):
     cdef const axis_t* axis = &self.window.axis[0]
+    cdef bint slides = self.rows and self.width == 1 and axis[1].block >= SLIDE_ROWS
     cdef dict said = {
         "lanes": "columns" if self.rows else "channels",
         "cost": {"channels": self.by_channel, "columns": self.by_row},
@@ -56,7 +62,8 @@ cdef dict correlate_choices(correlate_t* self):
         "channels": self.p.out_channels,
         "lane_count": LANES,
         "vectors": self.nv,
-        "rows": self.px,
+        "rows": SLIDE_ROWS if slides else self.px,
+        "rows_of": "rows" if slides else "channels" if self.rows else "columns",
         "inner": "taps" if self.inner else "channels",
         "phases": axis[0].n_phases * axis[1].n_phases * axis[2].n_phases,
         "block": blocks_of(&self.window),
@@ -67,6 +74,7 @@ cdef dict correlate_choices(correlate_t* self):
                   * self.n_pos[0] * self.n_pos[1] * self.n_pos[2]),
         "in_place": self.window.direct,
         "padded": not unpadded(&self.window, &self.p),
+        "turned": turned(&self.window, &self.p),
         "in_padding": rows_in_padding(self),
         "packed": "once" if self.shared else "by each task",
         "weight_bytes": (shared_blocks(self) * self.block_elements * BYTES if self.shared
@@ -95,11 +103,9 @@ cdef dict explain_correlate(const conv_t* problem, int num_threads):
 
 
 cdef dict weight_choices(const grad_weight_t* self):
-    cdef idx_t i, longest = 1, rows = dot_channels(self.p.out_channels)
-    for i in range(self.n_runs):
-        longest = max(longest, self.run[i + 1] - self.run[i])
+    cdef idx_t rows = dot_channels(self.p.out_channels)
     if not self.dots:
-        rows = even(longest if self.over_taps else self.p.in_channels, tallest(self.nv))
+        rows = even(self.p.in_channels * (self.n_taps if self.mixed else 1), tallest(self.nv))
     return {
         "lanes": "columns" if self.dots else "channels",
         "cost": {"channels": self.by_tile, "columns": self.by_dots},
@@ -108,7 +114,7 @@ cdef dict weight_choices(const grad_weight_t* self):
         "lane_count": LANES,
         "vectors": even(self.n_taps, most_taps(rows)) if self.dots else self.nv,
         "rows": rows,
-        "rows_of": "taps" if self.over_taps else "channels",
+        "rows_of": "taps and channels" if self.mixed else "channels",
         "block": blocks_of(&self.window),
         "images": self.images,
         "units": self.n_units,
@@ -117,6 +123,7 @@ cdef dict weight_choices(const grad_weight_t* self):
         "tasks": self.p.groups * self.n_chunks * self.n_parts,
         "in_place": self.window.direct,
         "padded": not unpadded(&self.window, &self.p),
+        "turned": turned(&self.window, &self.p),
         "skips_padding": self.lines > 0,
         "cells": "read in place" if self.in_place else "packed",
         "strip_bytes": self.images * self.window.elements * BYTES,

@@ -2,8 +2,8 @@
 #
 #     grad[k, c, tap] = sum over n, m of  grad_output[n, k, m] * in[n, c, stride m + tap]
 #
-# Lanes of the tile are output channels, its rows input channels or, where these are few, taps that
-# lie at equal distances in the strip.  Where output channels are too few to fill lanes, inner
+# Lanes of the tile are output channels, its rows input channels or, where these are few, all taps of
+# all channels.  Where output channels are too few to fill lanes, inner
 # products along the columns take the tile's place (conv_dot.pxi).  The sum is cut into parts by
 # the problem alone, each part has its own buffer, and the parts are added in order.
 #
@@ -18,6 +18,9 @@ cdef void pack_grad_output(const grad_weight_t* self, const real* g, idx_t block
     cdef idx_t used = min(width, p.out_channels - first), i0, i1, j, lane
     # Rows that follow each other in memory are turned together.
     cdef bint together = p.out_step[2] == 1 and p.out_step[1] == e2
+    # Of this unit; what lies behind it may belong to nobody.
+    cdef const real* end = (g + (p.out_channels - 1) * p.out_channel + (e0 - 1) * p.out_step[0]
+                            + (e1 - 1) * p.out_step[1] + (e2 - 1) * p.out_step[2] + 1)
     cdef const real* row
     cdef real* target
     for i0 in range(e0):
@@ -25,7 +28,7 @@ cdef void pack_grad_output(const grad_weight_t* self, const real* g, idx_t block
             row = g + first * p.out_channel + i0 * p.out_step[0] + i1 * p.out_step[1]
             target = packed + (i0 * e1 + i1) * e2 * width
             if p.out_step[2] == 1:
-                planes_to_pixels(row, p.out_channel, e1 * e2 if together else e2, used,
+                planes_to_pixels(row, p.out_channel, 1, e1 * e2 if together else e2, used, end,
                                  target, width)
             elif p.out_channel == 1:
                 for j in range(e2):
@@ -99,24 +102,17 @@ cdef void tile_unit(const grad_weight_t* self, const stream_t* s, idx_t* rows_of
                     const real* cells, const real* g, idx_t block, real* part) noexcept nogil:
     """Adds one unit to a part [tap][in channel][lanes of the block] by tiles."""
     cdef const conv_t* p = &self.p
-    cdef idx_t width = block_width(self, block), t, c, i, j, rows, px, end, nv = width // LANES
+    cdef idx_t width = block_width(self, block), t, c, j, rows, px, nv = width // LANES
     cdef stream_t stream = s[0]
     cdef rows_t row
-    if self.over_taps:
-        stream.o_row = p.in_channels * width
-        for i in range(self.n_runs):
-            end = self.run[i + 1]
-            px = even(end - self.run[i], tallest(nv))
-            stream.a_row = tap_distance(self, self.run[i]) if end > self.run[i] + 1 else 0
-            for j in range(ceil_div(end - self.run[i], px)):
-                t = self.run[i] + j * px
-                rows = min(px, end - t)
-                for c in range(p.in_channels):
-                    run_tile(<int> rows, <int> nv, &stream,
-                             cells + self.tap_input[t] + c * self.window.channel_step, g,
-                             ADD, NULL, part + (t * p.in_channels + c) * width)
+    stream.o_row = width
+    if self.mixed:
+        px = even(self.n_taps * p.in_channels, tallest(nv))
+        for j in range(ceil_div(self.n_taps * p.in_channels, px)):
+            stream.a_rows = self.row_input + j * px
+            run_listed(<int> min(px, self.n_taps * p.in_channels - j * px), <int> nv,
+                             &stream, cells, g, ADD, NULL, part + j * px * width)
     else:
-        stream.o_row = width
         stream.a_row = self.window.channel_step
         px = even(p.in_channels, tallest(nv))
         for t in range(self.n_taps):

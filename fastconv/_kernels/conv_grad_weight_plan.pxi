@@ -16,7 +16,7 @@ cdef struct grad_weight_t:
     bint weight, bias       # which gradients are wanted
     bint dots               # inner products; else the tile
     idx_t by_dots, by_tile  # their costs
-    bint over_taps          # rows of the tile are taps; else input channels
+    bint mixed              # rows of the tile are taps and channels; else channels at one tap
     bint in_place           # grad_output's channels can be read as vectors where they are
     idx_t nv, width         # lanes of a block of output channels, in vectors and in elements
     idx_t n_blocks
@@ -26,11 +26,10 @@ cdef struct grad_weight_t:
     idx_t images            # in a unit: more than one where one image makes a short sum
     idx_t n_pos[AXES]
     idx_t n_taps
-    idx_t n_runs            # of taps at equal distances
     idx_t* tap_input        # [n_taps] offset in the strip
     idx_t* tap_weight       # [n_taps] offset in a filter
     idx_t* tap_at           # [n_taps] the tap at each cell of a filter
-    idx_t* run              # [n_runs + 1] first tap
+    idx_t* row_input        # [n_taps * in_channels] offset in the strip, where rows are mixed
     idx_t lines             # of taps: those that differ along the last axis only, or 0 where
                             # no line sees padding beyond whole rows, or tiles take several lines
     idx_t* tables
@@ -42,17 +41,18 @@ cdef inline idx_t block_width(const grad_weight_t* self, idx_t block) noexcept n
 
 
 cdef int weight_tables(grad_weight_t* self) noexcept nogil:
-    """Taps in the order of the strip, so that runs at equal distances are long."""
+    """Taps in the order of the strip."""
     cdef const axis_t* axis = &self.window.axis[0]
     cdef conv_t* p = &self.p
     cdef idx_t i0, i1, i2, t0, t1, t2, t = 0
-    self.tables = <idx_t*> malloc((4 * self.n_taps + 1) * sizeof(idx_t))
+    self.tables = <idx_t*> malloc(
+        self.n_taps * (3 + (p.in_channels if self.mixed else 0)) * sizeof(idx_t))
     if self.tables == NULL:
         return NO_MEMORY
     self.tap_input = self.tables
     self.tap_weight = self.tap_input + self.n_taps
     self.tap_at = self.tap_weight + self.n_taps
-    self.run = self.tap_at + self.n_taps
+    self.row_input = self.tap_at + self.n_taps
     for i0 in range(axis[0].n_taps):
         for i1 in range(axis[1].n_taps):
             for i2 in range(axis[2].n_taps):
@@ -65,31 +65,23 @@ cdef int weight_tables(grad_weight_t* self) noexcept nogil:
                                       + axis[2].tap[t2] * p.w_step[2])
                 self.tap_at[self.tap_weight[t]] = t
                 t += 1
-    self.n_runs = 0
-    for t in range(self.n_taps):
-        if (t == 0 or (t > self.run[self.n_runs - 1] + 1
-                       and tap_distance(self, t - 1) != tap_distance(self, t - 2))):
-            self.run[self.n_runs] = t
-            self.n_runs += 1
-    self.run[self.n_runs] = self.n_taps
+    for t in range(self.n_taps * p.in_channels if self.mixed else 0):
+        self.row_input[t] = (self.tap_input[t // p.in_channels]
+                             + t % p.in_channels * self.window.channel_step)
     return OK
-
-
-cdef inline idx_t tap_distance(const grad_weight_t* self, idx_t t) noexcept nogil:
-    return self.tap_input[t + 1] - self.tap_input[t]
 
 
 cdef void choose_dots(grad_weight_t* self) noexcept nogil:
     """Inner products or the tile, by cycles for one row of output."""
     cdef conv_t* p = &self.p
-    cdef idx_t columns = p.out_size[2], lines = self.n_taps // p.kernel[2]
+    cdef idx_t columns = p.out_size[2], rows = self.n_taps * p.in_channels
     cdef idx_t vectors = ceil_div(p.out_channels, LANES)
     cdef idx_t by_channel = self.n_taps * tiles_cost(
         columns, p.in_channels, vectors, best_width(columns, p.in_channels, vectors, MAX_NV))
-    cdef idx_t by_tap = p.in_channels * lines * tiles_cost(
-        columns, p.kernel[2], vectors, best_width(columns, p.kernel[2], vectors, MAX_NV))
+    cdef idx_t mixed = 9 * tiles_cost(
+        columns, rows, vectors, best_width(columns, rows, vectors, MAX_NV)) // 8
     cdef idx_t turning = 0 if p.out_channel == 1 else p.out_channels // 2
-    self.by_tile = min(by_channel, by_tap) + columns * turning
+    self.by_tile = min(by_channel, mixed) + columns * turning
     # Twice: inner products reuse what they load far less, and so wait for L2 more often.
     self.by_dots = (
         2 * ceil_div(columns, LANES) * p.in_channels * dot_cost(p.out_channels, self.n_taps))
@@ -102,24 +94,21 @@ cdef inline idx_t unit_positions(const grad_weight_t* self) noexcept nogil:
 
 
 cdef void choose_rows(grad_weight_t* self) noexcept nogil:
-    """Tile rows over channels or over taps, and the width, by cycles for one unit."""
+    """What the rows of a tile are, and the width, by multiply-adds in the time of one unit."""
     cdef conv_t* p = &self.p
-    cdef idx_t vectors = ceil_div(p.out_channels, LANES), i, length, by_tap = 0, nv
-    cdef idx_t longest = 1, positions = unit_positions(self)
+    cdef idx_t vectors = ceil_div(p.out_channels, LANES), nv, by_channel, mixed
+    cdef idx_t rows = self.n_taps * p.in_channels, positions = unit_positions(self)
     if self.dots:
         self.width = p.out_channels
         self.n_blocks = 1
         return
-    for i in range(self.n_runs):
-        longest = max(longest, self.run[i + 1] - self.run[i])
     self.nv = best_width(positions, p.in_channels, vectors, MAX_NV)
-    nv = best_width(positions, longest, vectors, MAX_NV)
-    for i in range(self.n_runs):
-        length = self.run[i + 1] - self.run[i]
-        by_tap += p.in_channels * tiles_cost(positions, length, vectors, nv)
-    self.over_taps = by_tap < (
-        self.n_taps * tiles_cost(positions, p.in_channels, vectors, self.nv))
-    if self.over_taps:
+    nv = best_width(positions, rows, vectors, MAX_NV)
+    by_channel = self.n_taps * tiles_cost(positions, p.in_channels, vectors, self.nv)
+    # Rows at any distance are looked up at each step.
+    mixed = 9 * tiles_cost(positions, rows, vectors, nv) // 8
+    self.mixed = mixed < by_channel
+    if self.mixed:
         self.nv = nv
     self.width = self.nv * LANES
     self.n_blocks = ceil_div(p.out_channels, self.width)
@@ -147,7 +136,7 @@ cdef void choose_units(grad_weight_t* self) noexcept nogil:
             axis_finish(&window.axis[axis], even(window.axis[axis].grid, block[axis]))
             self.n_pos[axis] = ceil_div(window.axis[axis].grid, window.axis[axis].block)
             self.n_units *= self.n_pos[axis]
-        window_layout(window, p.in_channels, pixels)
+        window_layout(window, p, p.in_channels, pixels)
         if unit_bytes(self, 2 * LANES) <= UNIT_BYTES:
             break
         axis = longest_side(block, 64)
@@ -155,7 +144,8 @@ cdef void choose_units(grad_weight_t* self) noexcept nogil:
             break
         block[axis] = ceil_div(block[axis], 2)
     # Inner products load whole vectors, past the end of a row too: only a strip allows that.
-    if not self.dots and reads_in_place(window, p):
+    window.direct = not self.dots and reads_in_place(window, p)
+    if window.direct:
         window_direct(window, p)
 
 
@@ -204,10 +194,10 @@ cdef int weight_plan(grad_weight_t* self, const conv_t* problem,
     self.n_taps = self.p.kernel[0] * self.p.kernel[1] * self.p.kernel[2]
     choose_dots(self)
     choose_units(self)
+    choose_rows(self)
     if weight_tables(self) != OK:
         return NO_MEMORY
-    choose_rows(self)
     choose_parts(self, num_threads)
-    if not self.dots and not self.over_taps and not rows_inside(&self.window, &self.p):
+    if not self.dots and not self.mixed and not rows_inside(&self.window, &self.p):
         self.lines = self.n_taps // self.p.kernel[2]
     return OK

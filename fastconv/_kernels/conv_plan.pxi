@@ -5,6 +5,7 @@
 
 cdef enum:
     FEW_THREADS = 2         # for which plans are compared
+    TURNING = 12            # multiply-adds in the time of turning a cell
 
 
 cdef struct correlate_t:
@@ -12,6 +13,7 @@ cdef struct correlate_t:
     window_t window
     bint rows               # row lanes; else channel lanes
     idx_t by_row, by_channel    # their costs
+    bint pixels             # strips hold pixels, also of an input of planes; else planes
     idx_t nv                # vectors in the widest tile
     idx_t px                # rows in the tallest tile
     idx_t width             # channels in a block of packed weights
@@ -133,7 +135,7 @@ cdef idx_t cut_blocks(correlate_t* self, idx_t n_depths, idx_t n_chunks,
     cdef idx_t block[AXES]
     cdef idx_t tasks, work, least, positions, target = 4 * num_threads if num_threads > 1 else 1
     cdef idx_t packed = self.n_blocks * self.block_elements * <idx_t> sizeof(real), cost
-    cdef bint wanted, pixels = not self.rows and p.in_channel == 1 and p.in_channels > 1
+    cdef bint wanted
     cdef int axis
     self.depth = ceil_div(p.in_channels, n_depths)
     self.n_depths = ceil_div(p.in_channels, self.depth)
@@ -150,7 +152,7 @@ cdef idx_t cut_blocks(correlate_t* self, idx_t n_depths, idx_t n_chunks,
             axis_finish(&window.axis[axis], even(window.axis[axis].grid, block[axis]))
             self.n_pos[axis] = ceil_div(window.axis[axis].grid, window.axis[axis].block)
             tasks *= self.n_pos[axis]
-        window_layout(window, self.depth, pixels)
+        window_layout(window, p, self.depth, self.pixels)
         wanted = tasks < target and work // tasks > 400000
         if wanted and self.n_chunks < self.n_blocks and 2 * self.n_chunks <= target:
             # Sharing out the channels copies the window again; rows overlap less than that.
@@ -174,6 +176,19 @@ cdef idx_t cut_blocks(correlate_t* self, idx_t n_depths, idx_t n_chunks,
     return cost * (window.axis[0].grid * window.axis[1].grid * window.axis[2].grid) // positions
 
 
+cdef bint worth_turning(const correlate_t* self) noexcept nogil:
+    """Whether planes should become pixels in the strip.
+
+    A tile of pixels reads along their channels, which is faster than from plane to plane.
+    """
+    cdef const conv_t* p = &self.p
+    cdef idx_t step = self.window.axis[2].step * p.in_step[2]
+    cdef idx_t phases = p.stretch[0] * p.stretch[1] * p.stretch[2]
+    cdef idx_t turning = TURNING if step == 1 else 3 * TURNING
+    return (not self.rows and p.in_channels >= LANES and 1 <= step <= 2
+            and p.out_channels * self.n_taps >= turning * LANES * phases)
+
+
 cdef void choose_blocks(correlate_t* self, idx_t num_threads) noexcept nogil:
     """How many in channels a strip holds, and how many blocks of out channels a task takes.
 
@@ -183,7 +198,14 @@ cdef void choose_blocks(correlate_t* self, idx_t num_threads) noexcept nogil:
     cdef idx_t packed = self.n_blocks * self.block_elements * <idx_t> sizeof(real)
     cdef idx_t chunks = min(self.n_blocks, ceil_div(packed, WEIGHT_BYTES))
     cdef idx_t n_depths = 1, n_chunks = 1, depths = 1, cost
-    cdef idx_t least = cut_blocks(self, 1, 1, FEW_THREADS)
+    cdef idx_t least
+    self.pixels = not self.rows and p.in_channel == 1 and p.in_channels > 1
+    least = cut_blocks(self, 1, 1, FEW_THREADS)
+    # Row lanes load whole vectors, past the end of a row too: only a strip allows that.
+    self.window.direct = not self.rows and reads_in_place(&self.window, p)
+    if not self.window.direct and worth_turning(self):
+        self.pixels = True
+        least = cut_blocks(self, 1, 1, FEW_THREADS)
     if p.batch > 1 and chunks > 1:
         cost = cut_blocks(self, 1, chunks, FEW_THREADS)
         if cost < least:
@@ -195,8 +217,7 @@ cdef void choose_blocks(correlate_t* self, idx_t num_threads) noexcept nogil:
             least, n_depths, n_chunks = cost, depths, 1
     cut_blocks(self, n_depths, n_chunks, num_threads)
     self.shared = p.batch * self.n_pos[0] * self.n_pos[1] * self.n_pos[2] > 1
-    # Row lanes load whole vectors, past the end of a row too: only a strip allows that.
-    if not self.rows and reads_in_place(&self.window, p):
+    if self.window.direct:
         window_direct(&self.window, p)
 
 

@@ -5,11 +5,20 @@
 # `a` is broadcast, one scalar for each of PX rows; `b` brings NV vectors.  Both streams jump by a
 # table at each outer step and advance by a constant at each inner one, so taps, strides, dilation,
 # phases and borders are data.  See conv.pyx for what the streams are in each pass.
+#
+# Rows need not be evenly spaced: a tile may be given the list of their offsets.  A tile that slides
+# has one scalar of `a` for all rows, and its rows are rows of `b`:
+#
+#     o[i, v] = leaky(start + sum of  a * b[i, v])
+#
+# which is how a single filter, too few for rows of a tile, meets several rows of output.
 
 cdef extern from *:
     """
     #define MAX_PX 14
     #define MAX_NV 4
+    #define AHEAD_STEPS 12
+    #define SLIDE_ROWS (REGISTERS == 32 ? 6 : 3)
     /* A tile is only a tile when its bounds are constants, so inlining is not a matter of taste. */
     #if defined(__GNUC__)
     #undef CYTHON_INLINE
@@ -19,6 +28,8 @@ cdef extern from *:
     enum:
         MAX_PX
         MAX_NV
+        SLIDE_ROWS      # of a tile that slides
+        AHEAD_STEPS     # `b` comes from L2 and is wanted so early
 
 
 cdef struct stream_t:
@@ -27,11 +38,18 @@ cdef struct stream_t:
     const idx_t* a_off      # [n_outer], in units of a_unit elements
     const idx_t* b_off      # [n_outer], in units of b_unit elements
     idx_t a_unit, b_unit
-    idx_t a_row             # from row to row of the tile
+    idx_t a_row             # from row to row of the tile: in `a`, in `b` of a tile that slides
+    const idx_t* a_rows     # where its rows are listed
     idx_t a_step            # from inner step to inner step
     idx_t b_step
     idx_t o_row             # from row to row of the output; vectors lie side by side
     real slope              # of the result where it is negative; 1 leaves it alone
+
+
+cdef enum rows_of_tile:
+    STEPPED     # at a + i * a_row
+    LISTED      # at a + a_rows[i]
+    SLIDING     # a is the same for all rows, b at b + i * a_row
 
 
 cdef enum start_t:
@@ -40,12 +58,39 @@ cdef enum start_t:
     LANE_BIAS   # o = bias[v] + sum, one vector entry for each column
 
 
-cdef inline void tile(int PX, int NV, const stream_t* s, const real* a, const real* b,
-                      start_t start, const real* bias, real* o) noexcept nogil:
+cdef inline vec finished(bint LEAKY, vec x, real slope) noexcept nogil:
+    return leaky(x, slope) if LEAKY else x
+
+
+cdef inline void store_tile(int PX, int NV, rows_of_tile ROWS, bint LEAKY, const vec* acc,
+                            const stream_t* s, start_t start, const real* bias,
+                            real* o) noexcept nogil:
+    # No question inside a loop: sums would go through memory.
+    cdef idx_t o_row = s.o_row
+    cdef real slope = s.slope
+    cdef int i, v
+    if start == ADD:
+        for i in range(PX):
+            for v in range(NV):
+                (<vec*> (o + i * o_row))[v] = finished(
+                    LEAKY, (<vec*> (o + i * o_row))[v] + acc[i * MAX_NV + v], slope)
+    elif start == LANE_BIAS:
+        for i in range(PX):
+            for v in range(NV):
+                (<vec*> (o + i * o_row))[v] = finished(
+                    LEAKY, (<const vec*> bias)[v] + acc[i * MAX_NV + v], slope)
+    else:
+        for i in range(PX):
+            for v in range(NV):
+                (<vec*> (o + i * o_row))[v] = finished(
+                    LEAKY, splat(bias[0 if ROWS == SLIDING else i]) + acc[i * MAX_NV + v], slope)
+
+
+cdef inline void tile(int PX, int NV, rows_of_tile ROWS, const stream_t* s, const real* a,
+                      const real* b, start_t start, const real* bias, real* o) noexcept nogil:
     cdef vec acc[14][4]
     cdef const real* at
     cdef const vec* bt
-    cdef vec* ot
     cdef idx_t t, c
     cdef int i, v
     # Sums start at zero and meet `start` at the end: between branches gcc would spill them.
@@ -56,23 +101,24 @@ cdef inline void tile(int PX, int NV, const stream_t* s, const real* a, const re
         at = a + s.a_off[t] * s.a_unit
         bt = <const vec*> (b + s.b_off[t] * s.b_unit)
         for c in range(s.n_inner):
+            if PX >= 5 and ROWS != SLIDING:   # else loads are short
+                for v in range(NV):
+                    prefetch(<const real*> (bt + v), AHEAD_STEPS * s.b_step)
             for i in range(PX):
                 for v in range(NV):
-                    acc[i][v] = acc[i][v] + at[i * s.a_row] * bt[v]
+                    if ROWS == SLIDING:
+                        acc[i][v] = acc[i][v] + at[0] * (
+                            <const vec*> (<const real*> bt + i * s.a_row))[v]
+                    elif ROWS == LISTED:
+                        acc[i][v] = acc[i][v] + at[s.a_rows[i]] * bt[v]
+                    else:
+                        acc[i][v] = acc[i][v] + at[i * s.a_row] * bt[v]
             at = at + s.a_step
             bt = <const vec*> (<const real*> bt + s.b_step)
-    for i in range(PX):
-        ot = <vec*> (o + i * s.o_row)
-        for v in range(NV):
-            if start == ADD:
-                acc[i][v] = ot[v] + acc[i][v]
-            elif start == LANE_BIAS:
-                acc[i][v] = (<const vec*> bias)[v] + acc[i][v]
-            else:
-                acc[i][v] = splat(bias[i]) + acc[i][v]
-            if s.slope != 1:
-                acc[i][v] = leaky(acc[i][v], s.slope)
-            ot[v] = acc[i][v]
+    if s.slope == 1:
+        store_tile(PX, NV, ROWS, False, &acc[0][0], s, start, bias, o)
+    else:
+        store_tile(PX, NV, ROWS, True, &acc[0][0], s, start, bias, o)
 
 
 cdef inline bint fits(int PX, int NV) noexcept nogil:
@@ -81,54 +127,55 @@ cdef inline bint fits(int PX, int NV) noexcept nogil:
 
 
 # Tiles of each height for one width, chosen at run time; those that would spill are not compiled.
-cdef inline void tile_rows(int NV, int px, const stream_t* s, const real* a, const real* b,
-                           start_t start, const real* bias, real* o) noexcept nogil:
+cdef inline void tile_rows(int NV, rows_of_tile ROWS, int px, const stream_t* s, const real* a,
+                           const real* b, start_t start, const real* bias,
+                           real* o) noexcept nogil:
     if px == 1:
-        tile(1, NV, s, a, b, start, bias, o)
+        tile(1, NV, ROWS, s, a, b, start, bias, o)
     elif px == 2:
-        tile(2, NV, s, a, b, start, bias, o)
+        tile(2, NV, ROWS, s, a, b, start, bias, o)
     elif px == 3 and fits(3, NV):
-        tile(3, NV, s, a, b, start, bias, o)
+        tile(3, NV, ROWS, s, a, b, start, bias, o)
     elif px == 4 and fits(4, NV):
-        tile(4, NV, s, a, b, start, bias, o)
+        tile(4, NV, ROWS, s, a, b, start, bias, o)
     elif px == 5 and fits(5, NV):
-        tile(5, NV, s, a, b, start, bias, o)
+        tile(5, NV, ROWS, s, a, b, start, bias, o)
     elif px == 6 and fits(6, NV):
-        tile(6, NV, s, a, b, start, bias, o)
+        tile(6, NV, ROWS, s, a, b, start, bias, o)
     elif px == 7 and fits(7, NV):
-        tile(7, NV, s, a, b, start, bias, o)
+        tile(7, NV, ROWS, s, a, b, start, bias, o)
     elif px == 8 and fits(8, NV):
-        tile(8, NV, s, a, b, start, bias, o)
+        tile(8, NV, ROWS, s, a, b, start, bias, o)
     elif px == 9 and fits(9, NV):
-        tile(9, NV, s, a, b, start, bias, o)
+        tile(9, NV, ROWS, s, a, b, start, bias, o)
     elif px == 10 and fits(10, NV):
-        tile(10, NV, s, a, b, start, bias, o)
+        tile(10, NV, ROWS, s, a, b, start, bias, o)
     elif px == 11 and fits(11, NV):
-        tile(11, NV, s, a, b, start, bias, o)
+        tile(11, NV, ROWS, s, a, b, start, bias, o)
     elif px == 12 and fits(12, NV):
-        tile(12, NV, s, a, b, start, bias, o)
+        tile(12, NV, ROWS, s, a, b, start, bias, o)
     elif px == 13 and fits(13, NV):
-        tile(13, NV, s, a, b, start, bias, o)
+        tile(13, NV, ROWS, s, a, b, start, bias, o)
     elif px == 14 and fits(14, NV):
-        tile(14, NV, s, a, b, start, bias, o)
+        tile(14, NV, ROWS, s, a, b, start, bias, o)
 
 
 # One function for each width: gcc allots registers by function, and these stay small enough.
 cdef void tile_nv1(int px, const stream_t* s, const real* a, const real* b, start_t start,
                    const real* bias, real* o) noexcept nogil:
-    tile_rows(1, px, s, a, b, start, bias, o)
+    tile_rows(1, STEPPED, px, s, a, b, start, bias, o)
 
 cdef void tile_nv2(int px, const stream_t* s, const real* a, const real* b, start_t start,
                    const real* bias, real* o) noexcept nogil:
-    tile_rows(2, px, s, a, b, start, bias, o)
+    tile_rows(2, STEPPED, px, s, a, b, start, bias, o)
 
 cdef void tile_nv3(int px, const stream_t* s, const real* a, const real* b, start_t start,
                    const real* bias, real* o) noexcept nogil:
-    tile_rows(3, px, s, a, b, start, bias, o)
+    tile_rows(3, STEPPED, px, s, a, b, start, bias, o)
 
 cdef void tile_nv4(int px, const stream_t* s, const real* a, const real* b, start_t start,
                    const real* bias, real* o) noexcept nogil:
-    tile_rows(4, px, s, a, b, start, bias, o)
+    tile_rows(4, STEPPED, px, s, a, b, start, bias, o)
 
 
 cdef void run_tile(int px, int nv, const stream_t* s, const real* a, const real* b,
@@ -141,6 +188,47 @@ cdef void run_tile(int px, int nv, const stream_t* s, const real* a, const real*
         tile_nv3(px, s, a, b, start, bias, o)
     else:
         tile_nv4(px, s, a, b, start, bias, o)
+
+
+cdef void listed_nv1(int px, const stream_t* s, const real* a, const real* b, start_t start,
+                     const real* bias, real* o) noexcept nogil:
+    tile_rows(1, LISTED, px, s, a, b, start, bias, o)
+
+cdef void listed_nv2(int px, const stream_t* s, const real* a, const real* b, start_t start,
+                     const real* bias, real* o) noexcept nogil:
+    tile_rows(2, LISTED, px, s, a, b, start, bias, o)
+
+cdef void listed_nv3(int px, const stream_t* s, const real* a, const real* b, start_t start,
+                     const real* bias, real* o) noexcept nogil:
+    tile_rows(3, LISTED, px, s, a, b, start, bias, o)
+
+cdef void listed_nv4(int px, const stream_t* s, const real* a, const real* b, start_t start,
+                     const real* bias, real* o) noexcept nogil:
+    tile_rows(4, LISTED, px, s, a, b, start, bias, o)
+
+
+cdef void run_listed(int px, int nv, const stream_t* s, const real* a, const real* b,
+                           start_t start, const real* bias, real* o) noexcept nogil:
+    if nv == 1:
+        listed_nv1(px, s, a, b, start, bias, o)
+    elif nv == 2:
+        listed_nv2(px, s, a, b, start, bias, o)
+    elif nv == 3:
+        listed_nv3(px, s, a, b, start, bias, o)
+    else:
+        listed_nv4(px, s, a, b, start, bias, o)
+
+
+cdef void run_slide(int nv, const stream_t* s, const real* a, const real* b, start_t start,
+                    const real* bias, real* o) noexcept nogil:
+    if nv == 1:
+        tile(SLIDE_ROWS, 1, SLIDING, s, a, b, start, bias, o)
+    elif nv == 2:
+        tile(SLIDE_ROWS, 2, SLIDING, s, a, b, start, bias, o)
+    elif nv == 3:
+        tile(SLIDE_ROWS, 3, SLIDING, s, a, b, start, bias, o)
+    else:
+        tile(SLIDE_ROWS, 4, SLIDING, s, a, b, start, bias, o)
 
 
 cdef idx_t tallest(idx_t nv) noexcept nogil:

@@ -14,26 +14,39 @@ cdef inline void perfect_shuffle(const vec* rows, vec* shuffled) noexcept nogil:
         shuffled[2 * i + 1] = interleave_high(rows[i], rows[i + LANES // 2])
 
 
-cdef void turn_square(const real* source, idx_t source_row, idx_t rows, const real* end,
+cdef inline vec every(int step, const real* source) noexcept nogil:
+    """A vector of cells `step` apart; a power of two, up to 8."""
+    cdef vec v[8]
+    cdef int i, n = step // 2
+    for i in range(step):
+        v[i] = (<const vec*> source)[i]
+    while n > 0:
+        for i in range(n):
+            v[i] = even_lanes(v[2 * i], v[2 * i + 1])
+        n //= 2
+    return v[0]
+
+
+cdef inline void turn(int STEP, const real* source, idx_t source_row, idx_t rows, const real* end,
                       idx_t ahead, real* target, idx_t target_row, idx_t columns) noexcept nogil:
-    """target[j, i] = source[i, j] for i < LANES and j < columns; source rows past `rows` are zero.
+    """target[j, i] = source[i, STEP j], i < LANES and j < columns; source rows past `rows` are zero.
 
     Writes whole vectors of target, and reads whole vectors of source, but none past `end`.
     What lies `ahead` elements on is fetched: the hardware follows fewer rows by itself.
     """
     cdef idx_t row, column
-    if source + (min(<idx_t> LANES, rows) - 1) * source_row + LANES > end:
+    if source + (min(<idx_t> LANES, rows) - 1) * source_row + STEP * LANES > end:
         for column in range(min(<idx_t> LANES, columns)):
             for row in range(LANES):
                 target[column * target_row + row] = (
-                    source[row * source_row + column] if row < rows else 0)
+                    source[row * source_row + STEP * column] if row < rows else 0)
         return
     cdef vec even_stage[16]
     cdef vec odd_stage[16]
     cdef int i
     for i in range(LANES):
         if i < rows:
-            even_stage[i] = (<const vec*> (source + i * source_row))[0]
+            even_stage[i] = every(STEP, source + i * source_row)
             prefetch(source + i * source_row, ahead)
         else:
             even_stage[i] = splat(0)
@@ -49,6 +62,17 @@ cdef void turn_square(const real* source, idx_t source_row, idx_t rows, const re
             # An even number of stages for 4 and 16 lanes, which leave 1 modulo 3.
             (<vec*> (target + i * target_row))[0] = (
                 even_stage[i] if LANES % 3 == 1 else odd_stage[i])
+
+
+cdef void turn_square(const real* source, idx_t source_row, idx_t rows, const real* end,
+                      idx_t ahead, real* target, idx_t target_row, idx_t columns) noexcept nogil:
+    turn(1, source, source_row, rows, end, ahead, target, target_row, columns)
+
+
+cdef void turn_every_second(const real* source, idx_t source_row, idx_t rows, const real* end,
+                            idx_t ahead, real* target, idx_t target_row,
+                            idx_t columns) noexcept nogil:
+    turn(2, source, source_row, rows, end, ahead, target, target_row, columns)
 
 
 cdef void pixels_to_planes(const real* pixels, idx_t pixel, idx_t count, idx_t channels,
@@ -69,19 +93,21 @@ cdef void pixels_to_planes(const real* pixels, idx_t pixel, idx_t count, idx_t c
                         AHEAD, planes + k0 * plane + p0, plane, channels - k0)
 
 
-cdef void planes_to_pixels(const real* planes, idx_t plane, idx_t count, idx_t channels,
-                           real* pixels, idx_t pixel) noexcept nogil:
-    """pixels[p * pixel + k] = planes[k * plane + p], and zero from `channels` to whole vectors."""
+cdef void planes_to_pixels(const real* planes, idx_t plane, idx_t step, idx_t count,
+                           idx_t channels, const real* end, real* pixels,
+                           idx_t pixel) noexcept nogil:
+    """pixels[p * pixel + k] = planes[k * plane + p * step], and zero up to whole vectors of k.
+
+    step is 1 or 2.  Planes are read in whole vectors, but not past `end`.
+    """
     cdef idx_t p, p0, k, k0
-    if count < LANES:
-        for p in range(count):
-            for k in range(round_up(channels, LANES)):
-                pixels[p * pixel + k] = planes[k * plane + p] if k < channels else 0
-        return
     for p in range(ceil_div(count, LANES)):
-        p0 = min(p * LANES, count - LANES)
+        p0 = p * LANES
         for k in range(ceil_div(channels, LANES)):
             k0 = k * LANES
-            turn_square(planes + k0 * plane + p0, plane, channels - k0,
-                        planes + (channels - 1) * plane + count, AHEAD,
-                        pixels + p0 * pixel + k0, pixel, LANES)
+            if step == 1:
+                turn_square(planes + k0 * plane + p0, plane, channels - k0, end, AHEAD,
+                            pixels + p0 * pixel + k0, pixel, count - p0)
+            else:
+                turn_every_second(planes + k0 * plane + 2 * p0, plane, channels - k0, end, AHEAD,
+                                  pixels + p0 * pixel + k0, pixel, count - p0)

@@ -158,12 +158,16 @@ cdef inline idx_t span_elements(const axis_t* axis) noexcept nogil:
     return round_up(axis.n_runs * <idx_t> sizeof(span_t) // <idx_t> sizeof(real), ALIGN)
 
 
-cdef void window_layout(window_t* self, idx_t channels, bint pixels) noexcept nogil:
+cdef void window_layout(window_t* self, const conv_t* p, idx_t channels,
+                        bint pixels) noexcept nogil:
     """Steps of the strip: [cells0][cells1][cells2][C] or [C][cells0][cells1][cells2]."""
     cdef idx_t plane
     self.pixels = pixels
     self.channels = channels
     self.cell_step = channels if pixels else 1
+    if pixels and p.in_channel != 1:
+        # Whole vectors, and an odd number of them: neighbours fall into different sets of L1.
+        self.cell_step = LANES * (ceil_div(channels, LANES) | 1)
     self.row_step = self.axis[2].cells * self.cell_step
     self.plane_step = self.axis[1].cells * self.row_step
     plane = self.axis[0].cells * self.plane_step
@@ -203,7 +207,6 @@ cdef bint reads_in_place(const window_t* self, const conv_t* p) noexcept nogil:
 
 cdef void window_direct(window_t* self, const conv_t* p) noexcept nogil:
     """Reads the input in place."""
-    self.direct = True
     self.cell_step = self.axis[2].step * p.in_step[2]
     self.row_step = self.axis[1].step * p.in_step[1]
     self.plane_step = self.axis[0].step * p.in_step[0]
@@ -219,19 +222,6 @@ cdef inline idx_t tap_offset(const window_t* self, const conv_t* p, idx_t t0, id
                 + self.axis[2].base[t2] * p.in_step[2])
     return (self.axis[0].cell[t0] * self.plane_step + self.axis[1].cell[t1] * self.row_step
             + self.axis[2].cell[t2] * self.cell_step)
-
-
-cdef inline vec every(int step, const real* source) noexcept nogil:
-    """A vector of cells `step` apart; a power of two, up to 8."""
-    cdef vec v[8]
-    cdef int i, n = step // 2
-    for i in range(step):
-        v[i] = (<const vec*> source)[i]
-    while n > 0:
-        for i in range(n):
-            v[i] = even_lanes(v[2 * i], v[2 * i + 1])
-        n //= 2
-    return v[0]
 
 
 cdef inline void copy_every(int step, const real* source, idx_t cells, idx_t ahead,
@@ -340,6 +330,22 @@ cdef inline void fill_pixel_row(const span_t* spans, idx_t n_spans, const real* 
         clear(target + span.high * pixel, (span.cells - span.high) * pixel)
 
 
+cdef inline void turn_pixel_row(const span_t* spans, idx_t n_spans, const real* x, idx_t plane,
+                                idx_t step, idx_t channels, const real* end, real* strip,
+                                idx_t pixel) noexcept nogil:
+    """One row of pixels from planes."""
+    cdef idx_t run
+    cdef const span_t* span
+    cdef real* target
+    for run in range(n_spans):
+        span = spans + run
+        target = strip + span.cell * pixel
+        clear(target, span.low * pixel)
+        planes_to_pixels(x + span.source + span.low * step, plane, step, span.high - span.low,
+                         channels, end, target + span.low * pixel, pixel)
+        clear(target + span.high * pixel, (span.cells - span.high) * pixel)
+
+
 cdef const real* input_end(const conv_t* p, const real* x) noexcept nogil:
     """Past the last cell of an image and group, or x itself where memory runs backwards."""
     cdef int axis
@@ -384,6 +390,9 @@ cdef void window_fill(const window_t* self, const conv_t* p, const real* x, idx_
                         row = x + c * p.in_channel + i0 * p.in_step[0] + i1 * p.in_step[1]
                         if not (0 <= i0 < p.in_size[0] and 0 <= i1 < p.in_size[1]):
                             clear(target, self.row_step)
+                        elif self.pixels and p.in_channel != 1:
+                            turn_pixel_row(spans, axis[2].n_runs, row, p.in_channel, step, channels,
+                                           end, target, self.cell_step)
                         elif self.pixels:
                             fill_pixel_row(spans, axis[2].n_runs, row, step, channels, target,
                                            self.cell_step)

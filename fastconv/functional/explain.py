@@ -165,8 +165,7 @@ def _lines(found):
 
 def _correlate_words(plan, over, cells):
     yield "lanes", _lanes(plan, cells)
-    across = "column" if plan["lanes"] == "channels" else "channel"
-    yield "tile", _tile(plan, across, "vector")
+    yield "tile", _tile(plan, "vector")
     yield "depth", _depth(plan, over)
     phases = f" of each of {plan['phases']} phases" if plan["phases"] > 1 else ""
     yield (
@@ -190,10 +189,7 @@ def _correlate_words(plan, over, cells):
 
 def _weight_words(plan, over, cells):
     yield "lanes", _lanes(plan, cells)
-    if plan["lanes"] == "columns":
-        yield "tile", "inner products, " + _tile(plan, "channel", "tap")
-    else:
-        yield "tile", _tile(plan, "tap" if plan["rows_of"] == "taps" else "channel", "vector")
+    yield "tile", _tile(plan, "tap" if plan["lanes"] == "columns" else "vector")
     images = f" of {plan['images']} images" if plan["images"] > 1 else ""
     yield "units", f"{plan['units']}: {_block(plan['block'])} positions{images} each"
     parts = (
@@ -224,16 +220,18 @@ def _lanes(plan, cells):
     )
 
 
-def _tile(plan, row, across):
+def _tile(plan, across):
     sums = plan["rows"] * plan["vectors"]
+    rows = plan["rows_of"] if plan["rows"] > 1 else plan["rows_of"].removesuffix("s")
     return (
-        f"{_plural(plan['rows'], row)} by {_plural(plan['vectors'], across)}: "
+        f"{plan['rows']} {rows} by {_plural(plan['vectors'], across)}: "
         f"{_plural(sums, 'sum')} in registers"
     )
 
 
 def _part(some, every, cells):
-    return f"{'all' if some == every else f'{some} of'} {_plural(every, 'channel')} of {cells}"
+    share = f"{some} of" if some < every else "all" if every > 1 else "the"
+    return f"{share} {_plural(every, 'channel')} of {cells}"
 
 
 def _depth(plan, over):
@@ -250,8 +248,9 @@ def _depth(plan, over):
 def _window(plan):
     if plan["in_place"]:
         return "read in place: nothing is padded, and neighbours lie close in memory"
-    padded = ", padded with zeros," if plan["padded"] else ""
-    return f"copied{padded} into strips of {_bytes(plan['strip_bytes'])}"
+    changes = ["padded with zeros"] * plan["padded"] + ["turned to pixels"] * plan["turned"]
+    how = f", {' and '.join(changes)}," if changes else ""
+    return f"copied{how} into strips of {_bytes(plan['strip_bytes'])}"
 
 
 def _block(block):
