@@ -19,7 +19,7 @@ from setuptools.command.build_ext import build_ext
 
 KERNELS = "fastconv/_kernels"
 FAMILIES = ("conv", "pool")
-SHARED = ("types.pxd", "openmp.pxd", "vec.h")
+SHARED = ("types.pxd", "openmp.pxd", "vec.h", "float_mode.h")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 MSVC = sys.platform == "win32"
 

@@ -123,20 +123,13 @@ def _chosen(option, text, choices):
 
 def _chosen_layers(text):
     """{name: Problem}; a problem string that has no name is its own."""
-    known = _list()
     if text is None:
-        return known
-    chosen = {}
-    for word in text.split(","):
-        if word in known:
-            chosen[word] = known[word]
-            continue
-        try:
-            problem = problems.parse(word)
-        except ValueError as error:
-            raise ValueError(f"--layers: {error}; the names are {', '.join(known)}") from error
-        chosen[problem.name or word] = problem
-    return chosen
+        return _list()
+    try:
+        found = {word: problems.find(word) for word in text.split(",")}
+    except ValueError as error:
+        raise ValueError(f"--layers: {error}") from error
+    return {problem.name or word: problem for word, problem in found.items()}
 
 
 def _load(path):

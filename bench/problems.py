@@ -185,3 +185,14 @@ def load(path=FILE):
     """The problems of a file: one string a line, # begins a comment line."""
     lines = Path(path).read_text(encoding="utf-8").splitlines()
     return [parse(line) for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def find(text, path=FILE):
+    """The problem of the file that has this name, or else the one that the string describes."""
+    known = {problem.name: problem for problem in load(path)}
+    if text in known:
+        return known[text]
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; the names are {', '.join(known)}") from error

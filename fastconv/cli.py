@@ -16,6 +16,7 @@ from pathlib import Path
 import fastconv
 from fastconv import _kernels, _threads, nn, recipes
 from fastconv._random import manual_seed
+from fastconv.bench import DTYPES, LAYOUTS, problems
 from fastconv.bench import command as benchmark
 from fastconv.callbacks import TerminateOnNaN
 from fastconv.classifier import Classifier
@@ -127,6 +128,23 @@ def bench(args):
         if path:
             _check_writable(option, path)
     return benchmark.command(args, args.argv)
+
+
+def explain(args):
+    problem = problems.find(args.problem)
+    request = {
+        "operation": problem.operation,
+        "input_shape": problem.input_shape,
+        "weight_shape": problem.weight_shape,
+        "layout": args.layout,
+        "dtype": args.dtype,
+        "num_threads": args.num_threads,
+        **problem.arguments,
+    }
+    fastconv.explain(**request)
+    if args.json:
+        _print_json(**fastconv.explain(**request, mode="dicts"))
+    return DONE
 
 
 def info(args):
@@ -316,6 +334,24 @@ def _parser():
         "of calls each. A peer that is not installed is left out. The whole list takes minutes.",
     )
     benchmark.add_options(sub, _count)
+
+    sub = command(
+        "explain",
+        explain,
+        "Say how a convolution would run, and why",
+        "What the planner chose for each pass: lanes, tile, tasks, memory. Nothing is computed.",
+    )
+    sub.add_argument(
+        "problem",
+        metavar="PROBLEM",
+        help="a name of fastconv bench --list, or a problem string as mb4ic64ih56oc64kh3ph1",
+    )
+    sub.add_argument(
+        "--layout", choices=LAYOUTS, default="nchw", help="of the arrays (default: %(default)s)"
+    )
+    sub.add_argument("--dtype", choices=DTYPES, default="float32", help="default: %(default)s")
+    with_threads(sub)
+    with_json(sub)
 
     sub = command(
         "info",

@@ -131,6 +131,29 @@ def test_small_work_runs_serial(unchosen):
     assert _threads.effective("test", None, work=10**9) == 4
 
 
+@needs_openmp
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads in /proc")
+@pytest.mark.parametrize(("cells", "started"), [(8, "0"), (80, "2")])
+def test_small_work_starts_no_thread(cells, started):
+    """All passes of a convolution, and pools, of some 10**4 multiply-adds or of millions."""
+    program = f"""
+import os
+import numpy as np
+import fastconv
+
+fastconv.set_num_threads(3)
+x, weight = np.ones((4, 4, {cells}, {cells}), "f"), np.ones((4, 4, 3, 3), "f")
+before = len(os.listdir("/proc/self/task"))
+y = fastconv.conv2d(x, weight)
+fastconv.conv2d_backward(y, x, weight)
+fastconv.conv_transpose2d(y, weight)
+fastconv.max_pool2d(x, 2)
+fastconv.avg_pool2d(x, 2)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    assert output(program) == started
+
+
 @pytest.mark.parametrize(
     ("files", "quota"),
     [

@@ -27,10 +27,12 @@
 #
 # d) Each output cell is summed by one thread in an order fixed by the problem.  grad_weight cuts
 #    its long sum into parts by the problem, not by the thread count, and adds the parts in order.
-#    So the bits do not depend on the number of threads.
+#    So the bits do not depend on the number of threads.  Nor do they on the floating-point mode of
+#    the caller: every task sets its own (float_mode.h), in which denormal numbers count as zero.
 #
 # e) Kernels trust their arguments; fastconv.functional has checked them.  They return OK or
-#    NO_MEMORY and never touch Python objects.
+#    NO_MEMORY and never touch Python objects.  Only what the planners chose is handed out as a dict
+#    (conv_explain.pxi), which fastconv.explain puts into words.
 """
 
 from cython.parallel cimport prange
@@ -40,8 +42,8 @@ from libc.string cimport memcpy, memset
 
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
-    LANES, REGISTERS, even_lanes, first_lanes, idx_t, interleave_high, interleave_low, leaky, prefetch, real, splat,
-    sum_lanes, vec,
+    FLUSH_DENORMALS, FUSED, LANES, REGISTERS, even_lanes, first_lanes, idx_t,
+    interleave_high, interleave_low, leaky, prefetch, real, set_float_mode, splat, sum_lanes, vec,
 )
 
 cdef enum:
@@ -104,6 +106,7 @@ include "conv_correlate.pxi"
 include "conv_dot.pxi"
 include "conv_grad_weight_plan.pxi"
 include "conv_grad_weight.pxi"
+include "conv_explain.pxi"
 include "conv_roof.pxi"
 
 
@@ -212,36 +215,26 @@ def grad_weight(const real[:, :, :, :, :] x, const real[:, :, :, :, :] grad_outp
     return status
 
 
-cdef dict describe_plan(const conv_t* p, int num_threads):
-    cdef correlate_t plan
-    cdef int axis
-    if correlate_plan(&plan, p, num_threads) != OK:
-        raise MemoryError("no memory for a plan")
-    try:
-        return {
-            "lanes": "columns" if plan.rows else "channels",
-            "vectors": plan.nv,
-            "rows": plan.px,
-            "block": tuple([plan.window.axis[axis].block for axis in range(AXES)]),
-            "blocks": tuple([plan.n_pos[axis] for axis in range(AXES)]),
-            "depth": plan.depth, "depths": plan.n_depths,
-            "chunks": plan.n_chunks, "in_place": plan.window.direct,
-            "shared": plan.shared,
-            "strip": plan.window.elements,
-        }
-    finally:
-        free(plan.tables)
-        window_free(&plan.window)
-
+# What a call with these arrays would do, as plain numbers (conv_explain.pxi); None without memory.
+# The arrays lend shapes and strides; their elements are not read.
 
 def plan_forward(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w,
-                 real[:, :, :, :, :] y, tuple stride, tuple dilation, tuple pad, int num_threads):
+                 const real[:, :, :, :, :] y, tuple stride, tuple dilation, tuple pad,
+                 int num_threads):
     cdef conv_t p = describe(x, w, y, stride, dilation, pad)
-    return describe_plan(&p, num_threads)
+    return explain_correlate(&p, num_threads)
 
 
-def plan_grad_input(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w,
-                 real[:, :, :, :, :] y, tuple stride, tuple dilation, tuple pad, int num_threads):
-    cdef conv_t p = describe(x, w, y, stride, dilation, pad)
+def plan_grad_input(const real[:, :, :, :, :] grad_output, const real[:, :, :, :, :, :] filters,
+                    const real[:, :, :, :, :] grad, tuple stride, tuple dilation, tuple pad,
+                    int num_threads):
+    cdef conv_t p = describe(grad_output, filters, grad, stride, dilation, pad)
     stretch_input(&p)
-    return describe_plan(&p, num_threads)
+    return explain_correlate(&p, num_threads)
+
+
+def plan_grad_weight(const real[:, :, :, :, :] x, const real[:, :, :, :, :] grad_output,
+                     const real[:, :, :, :, :, :] grad, tuple stride, tuple dilation, tuple pad,
+                     int num_threads):
+    cdef conv_t p = describe(x, grad, grad_output, stride, dilation, pad)
+    return explain_grad_weight(&p, num_threads)

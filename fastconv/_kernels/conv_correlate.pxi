@@ -319,18 +319,29 @@ cdef void pack_block(const correlate_t* self, const real* w, const real* bias, i
                       packed + self.width + c0 * self.n_taps * width)
 
 
+cdef inline idx_t shared_blocks(const correlate_t* self) noexcept nogil:
+    """Blocks of weights that are packed for all tasks."""
+    return self.p.groups * self.n_blocks if self.shared else 0
+
+
+cdef idx_t task_elements(const correlate_t* self) noexcept nogil:
+    """Of the scratch of one thread."""
+    cdef idx_t own = 0 if self.shared else self.width * (1 + self.n_taps * self.depth)
+    return (self.window.elements + pixel_elements(self) + waiting_elements(self)
+            + round_up(own, ALIGN))
+
+
 cdef int correlate(const conv_t* problem, const real* x, const real* w, const real* bias,
                    real* y, int num_threads) noexcept nogil:
     cdef correlate_t self
     cdef idx_t i, tasks, blocks, elements, status = correlate_plan(&self, problem, num_threads)
+    cdef unsigned mode
     cdef void* memory = NULL
     cdef real* packed
     cdef real* scratch
     if status == OK:
-        blocks = self.p.groups * self.n_blocks if self.shared else 0
-        elements = self.window.elements + pixel_elements(&self) + waiting_elements(&self)
-        if not self.shared:
-            elements += round_up(self.width * (1 + self.n_taps * self.depth), ALIGN)
+        blocks = shared_blocks(&self)
+        elements = task_elements(&self)
         memory = take_scratch(
             <size_t> (blocks * self.block_elements + num_threads * elements) * sizeof(real)
             + ALIGN)
@@ -343,8 +354,10 @@ cdef int correlate(const conv_t* problem, const real* x, const real* w, const re
         tasks = (self.p.groups * self.n_chunks * self.p.batch
                  * self.n_pos[0] * self.n_pos[1] * self.n_pos[2])
         for i in prange(tasks, num_threads=num_threads, schedule="dynamic"):
+            mode = set_float_mode(FLUSH_DENORMALS)
             correlate_task(&self, i, x, w, bias, packed, y,
                            scratch + omp_get_thread_num() * elements)
+            set_float_mode(mode)
     give_scratch(memory)
     free(self.tables)
     window_free(&self.window)

@@ -4,8 +4,13 @@
 #
 # Lanes are columns, so neither array is turned; the lanes of each sum are added at the end.
 
-cdef enum:
-    MAX_PT = 9
+cdef extern from *:
+    """
+    /* Each tap has a general register for its offset. */
+    #define MAX_PT (FUSED ? 9 : 6)
+    """
+    enum:
+        MAX_PT
 
 
 cdef struct dot_t:
@@ -17,8 +22,13 @@ cdef struct dot_t:
 
 
 cdef inline idx_t most_taps(idx_t pk) noexcept nogil:
-    """Taps of a tile: PK * PT sums, PK vectors of g and one of x stay in registers."""
-    return min(<idx_t> MAX_PT, (REGISTERS - 1 - pk) // pk)
+    """The largest number that fits."""
+    return min(<idx_t> MAX_PT, (REGISTERS - 3) // pk - 1)
+
+
+cdef inline bint dot_fits(int PK, int PT) noexcept nogil:
+    """Whether PK * PT sums, PK vectors of g and one of x stay in registers, with one to spare."""
+    return PT <= MAX_PT and (PT + 1) * PK + 2 < REGISTERS
 
 
 cdef inline void dot(int PK, int PT, const dot_t* s, const real* x, const real* g,
@@ -64,19 +74,19 @@ cdef inline void dot_taps(int PK, int pt, const dot_t* s, const real* x, const r
         dot(PK, 1, s, x, g, sums)
     elif pt == 2:
         dot(PK, 2, s, x, g, sums)
-    elif pt == 3 and 3 * PK + PK < REGISTERS:
+    elif pt == 3 and dot_fits(PK, 3):
         dot(PK, 3, s, x, g, sums)
-    elif pt == 4 and 4 * PK + PK < REGISTERS:
+    elif pt == 4 and dot_fits(PK, 4):
         dot(PK, 4, s, x, g, sums)
-    elif pt == 5 and 5 * PK + PK < REGISTERS:
+    elif pt == 5 and dot_fits(PK, 5):
         dot(PK, 5, s, x, g, sums)
-    elif pt == 6 and 6 * PK + PK < REGISTERS:
+    elif pt == 6 and dot_fits(PK, 6):
         dot(PK, 6, s, x, g, sums)
-    elif pt == 7 and 7 * PK + PK < REGISTERS:
+    elif pt == 7 and dot_fits(PK, 7):
         dot(PK, 7, s, x, g, sums)
-    elif pt == 8 and 8 * PK + PK < REGISTERS:
+    elif pt == 8 and dot_fits(PK, 8):
         dot(PK, 8, s, x, g, sums)
-    elif pt == 9 and 9 * PK + PK < REGISTERS:
+    elif pt == 9 and dot_fits(PK, 9):
         dot(PK, 9, s, x, g, sums)
 
 

@@ -384,20 +384,29 @@ cdef void add_bias_parts(const grad_weight_t* self, idx_t task, real* parts,
             target[lane] += sums[part * sums_elements(self) + lane]
 
 
+cdef inline idx_t all_parts_elements(const grad_weight_t* self) noexcept nogil:
+    return round_up(self.p.groups * self.n_blocks * self.n_parts * sums_elements(self), ALIGN)
+
+
+cdef idx_t unit_elements(const grad_weight_t* self) noexcept nogil:
+    """Of the scratch of one thread."""
+    return self.images * self.window.elements + packed_elements(self) + row_elements(self)
+
+
 cdef int accumulate_weight(const conv_t* problem, const real* x, const real* g, real* grad,
                            real* grad_bias, int num_threads) noexcept nogil:
     """`grad` or `grad_bias` may be NULL: the sums of the other are the same without it."""
     cdef grad_weight_t self
     cdef idx_t i, block, blocks, part_elements, elements, tasks, n_steps
     cdef idx_t status = weight_plan(&self, problem, num_threads)
+    cdef unsigned mode
     cdef void* memory = NULL
     cdef real* parts
     cdef real* scratch
     if status == OK:
         blocks = self.p.groups * self.n_blocks
-        part_elements = round_up(blocks * self.n_parts * sums_elements(&self), ALIGN)
-        elements = (self.images * self.window.elements + packed_elements(&self)
-                    + row_elements(&self))
+        part_elements = all_parts_elements(&self)
+        elements = unit_elements(&self)
         memory = take_scratch(
             <size_t> (part_elements + num_threads * elements) * sizeof(real) + ALIGN)
         status = OK if memory != NULL else NO_MEMORY
@@ -408,13 +417,19 @@ cdef int accumulate_weight(const conv_t* problem, const real* x, const real* g, 
         scratch = parts + part_elements
         tasks = self.p.groups * self.n_chunks * self.n_parts
         for i in prange(tasks, num_threads=num_threads, schedule="dynamic"):
+            mode = set_float_mode(FLUSH_DENORMALS)
             weight_task(&self, i, x, g, parts, grad, scratch + omp_get_thread_num() * elements)
+            set_float_mode(mode)
         n_steps = weight_steps(&self) if self.weight and self.n_parts > 1 else 0
         for i in prange(blocks * n_steps, num_threads=num_threads, schedule="static"):
+            mode = set_float_mode(FLUSH_DENORMALS)
             add_parts(&self, i, parts, grad)
+            set_float_mode(mode)
         if self.bias:
+            mode = set_float_mode(FLUSH_DENORMALS)
             for block in range(blocks):
                 add_bias_parts(&self, block, parts, grad_bias)
+            set_float_mode(mode)
     give_scratch(memory)
     free(self.tables)
     window_free(&self.window)

@@ -15,6 +15,7 @@ cdef struct grad_weight_t:
     window_t window
     bint weight, bias       # which gradients are wanted
     bint dots               # inner products; else the tile
+    idx_t by_dots, by_tile  # their costs
     bint mixed              # rows of the tile are taps and channels; else channels at one tap
     bint in_place           # grad_output's channels can be read as vectors where they are
     idx_t nv, width         # lanes of a block of output channels, in vectors and in elements
@@ -80,10 +81,11 @@ cdef void choose_dots(grad_weight_t* self) noexcept nogil:
     cdef idx_t mixed = 9 * tiles_cost(
         columns, rows, vectors, best_width(columns, rows, vectors, MAX_NV)) // 8
     cdef idx_t turning = 0 if p.out_channel == 1 else p.out_channels // 2
+    self.by_tile = min(by_channel, mixed) + columns * turning
     # Twice: inner products reuse what they load far less, and so wait for L2 more often.
-    self.dots = (
-        2 * ceil_div(columns, LANES) * p.in_channels * dot_cost(p.out_channels, self.n_taps)
-        < min(by_channel, mixed) + columns * turning)
+    self.by_dots = (
+        2 * ceil_div(columns, LANES) * p.in_channels * dot_cost(p.out_channels, self.n_taps))
+    self.dots = self.by_dots < self.by_tile
 
 
 cdef inline idx_t unit_positions(const grad_weight_t* self) noexcept nogil:

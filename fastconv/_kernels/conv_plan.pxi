@@ -12,6 +12,7 @@ cdef struct correlate_t:
     conv_t p
     window_t window
     bint rows               # row lanes; else channel lanes
+    idx_t by_row, by_channel    # their costs
     bint pixels             # strips hold pixels, also of an input of planes; else planes
     idx_t nv                # vectors in the widest tile
     idx_t px                # rows in the tallest tile
@@ -94,6 +95,7 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
     # Row lanes want planes: a channels-last input is turned, cell by cell.
     if p.in_step[2] != 1:
         by_row += 2 * columns * p.in_channels * p.stride[2]
+    self.by_row, self.by_channel = by_row, by_channel
     self.rows = by_row < by_channel
     if self.rows:
         self.nv = row_nv

@@ -1,17 +1,6 @@
 # The processor's multiply-add rate, the roof of every pass: sums that stay in registers.  Nothing is
 # loaded and no tile is involved, so it says what this instruction set could do, not what we do.
 
-cdef extern from *:
-    """
-    #if defined(__FMA__) || defined(__aarch64__)
-    enum { FUSED = 1 };
-    #else
-    enum { FUSED = 0 };
-    #endif
-    """
-    enum:
-        FUSED
-
 cdef enum:
     CHAINS = 12         # independent sums: above latency times issue, and within 16 registers
     CHAIN_STEPS = 1024

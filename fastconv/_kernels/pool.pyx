@@ -17,7 +17,8 @@
 #    serve regular and adaptive pools alike.
 #
 # e) Backward, every (n, c) plane has one owner, which walks the windows in order.  Forward, every
-#    output cell is computed by itself.  So the bits do not depend on the number of threads.
+#    output cell is computed by itself.  So the bits do not depend on the number of threads.  Nor do
+#    they on the floating-point mode of the caller: every task sets its own (float_mode.h).
 #
 # f) Kernels trust their arguments; fastconv.functional has checked all but the indices.
 """
@@ -29,7 +30,9 @@ from libc.stdlib cimport llabs
 from libc.string cimport memset
 
 from fastconv._kernels.openmp cimport omp_get_thread_num
-from fastconv._kernels.types cimport idx_t, real
+from fastconv._kernels.types cimport (
+    FLUSH_DENORMALS, KEEP_DENORMALS, idx_t, real, set_float_mode,
+)
 
 cdef enum:
     PARTS = 4             # shares of the work for each thread, to level out a busy core
@@ -79,6 +82,7 @@ def max_pool(
     """
     cdef MaxPool p
     cdef idx_t i, part, parts, rows
+    cdef unsigned mode
     p.x = &x[0, 0, 0, 0, 0]
     p.y = &y[0, 0, 0, 0, 0]
     p.indices = NULL if indices is None else &indices[0, 0, 0, 0, 0]
@@ -97,7 +101,9 @@ def max_pool(
     rows = y.shape[0] * (1 if p.by_channel else p.channels) * p.d.out * p.h.out
     parts = min(rows, <idx_t> (PARTS * num_threads))
     for part in prange(parts, nogil=True, num_threads=num_threads, schedule="dynamic"):
+        mode = set_float_mode(KEEP_DENORMALS)
         max_rows(&p, part_begin(part, parts, rows), part_begin(part + 1, parts, rows))
+        set_float_mode(mode)
 
 
 def max_pool_backward(
@@ -111,6 +117,7 @@ def max_pool_backward(
     cdef Scatter p
     cdef idx_t i, part, parts, owners
     cdef int wrong = 0
+    cdef unsigned mode
     p.g = &g[0, 0, 0, 0, 0]
     p.indices = &indices[0, 0, 0, 0, 0]
     p.gx = &gx[0, 0, 0]
@@ -126,7 +133,9 @@ def max_pool_backward(
     owners = g.shape[0] * ceil_div(p.channels, p.owned)
     parts = min(owners, <idx_t> (PARTS * num_threads))
     for part in prange(parts, nogil=True, num_threads=num_threads, schedule="dynamic"):
+        mode = set_float_mode(FLUSH_DENORMALS)
         wrong |= scatter(&p, part_begin(part, parts, owners), part_begin(part + 1, parts, owners))
+        set_float_mode(mode)
     return bool(wrong)
 
 
@@ -143,9 +152,12 @@ def avg_pool(
     cdef idx_t rows = y.shape[0] * (1 if p.by_channel else y.shape[1]) * p.d.out * p.h.out
     cdef idx_t parts = min(rows, <idx_t> (PARTS * num_threads))
     cdef idx_t part
+    cdef unsigned mode
     for part in prange(parts, nogil=True, num_threads=num_threads, schedule="dynamic"):
+        mode = set_float_mode(FLUSH_DENORMALS)
         mean_rows(&p, part_begin(part, parts, rows), part_begin(part + 1, parts, rows),
                   &scratch[omp_get_thread_num(), 0])
+        set_float_mode(mode)
 
 
 def avg_pool_backward(
@@ -157,6 +169,9 @@ def avg_pool_backward(
     cdef idx_t owners = gx.shape[0] * ceil_div(gx.shape[1], p.owned)
     cdef idx_t parts = min(owners, <idx_t> (PARTS * num_threads))
     cdef idx_t part
+    cdef unsigned mode
     for part in prange(parts, nogil=True, num_threads=num_threads, schedule="dynamic"):
+        mode = set_float_mode(FLUSH_DENORMALS)
         spread(&p, part_begin(part, parts, owners), part_begin(part + 1, parts, owners),
                &scratch[omp_get_thread_num(), 0])
+        set_float_mode(mode)

@@ -15,5 +15,12 @@ cdef extern from "vec.h" nogil:
     vec interleave_high(vec a, vec b)
     vec even_lanes(vec a, vec b)
     enum:
+        FUSED
         LANES
         REGISTERS
+
+cdef extern from "float_mode.h" nogil:
+    unsigned set_float_mode(unsigned mode)
+    enum:
+        FLUSH_DENORMALS
+        KEEP_DENORMALS

@@ -24,10 +24,18 @@ static inline vec splat(real x) { return x - (vec){0}; }
 
 enum { LANES = VEC_BYTES / sizeof(real) };
 
+/* Whether a multiply-add is one instruction. */
+#if defined(__FMA__) || defined(__aarch64__)
+enum { FUSED = 1 };
+#else
+enum { FUSED = 0 };
+#endif
+
+/* Vectors that a loop can hold; products take one where multiply and add are two instructions. */
 #if VEC_BYTES == 64 || defined(__aarch64__)
 enum { REGISTERS = 32 };
 #else
-enum { REGISTERS = 16 };
+enum { REGISTERS = 15 + FUSED };
 #endif
 
 /* The first, or the second, halves of a and b with their lanes in turn: a0 b0 a1 b1 ...;

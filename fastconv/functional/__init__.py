@@ -9,6 +9,7 @@ from fastconv.functional.activation import *
 from fastconv.functional.conv import *
 from fastconv.functional.conv_transpose import *
 from fastconv.functional.dropout import *
+from fastconv.functional.explain import *
 from fastconv.functional.linear import *
 from fastconv.functional.loss import *
 from fastconv.functional.normalization import *
@@ -48,6 +49,7 @@ __all__ = [
     "cross_entropy_backward",
     "dropout",
     "dropout_backward",
+    "explain",
     "fold",
     "fold_backward",
     "gelu",

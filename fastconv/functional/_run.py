@@ -85,6 +85,22 @@ def run_grad_input(geometry, grad_output, filters, bias, grad, num_threads, slop
     check_status(geometry.op, status)
 
 
+def plans(geometry, wide, narrow, weight, threads):
+    """What each kernel would do, by its name; the arrays lend shapes and strides, not elements."""
+    kernel = _kernels.conv[wide.dtype.char]
+    wide, narrow = _arrays.expand_space(wide), _arrays.expand_space(narrow)
+    weight = filters(weight, geometry.groups)
+    args = (*geometry.kernel_args(), threads)
+    found = {
+        "forward": kernel.plan_forward(wide, weight, narrow, *args),
+        "grad_input": kernel.plan_grad_input(narrow, regrouped(weight), wide, *args),
+        "grad_weight": kernel.plan_grad_weight(wide, narrow, weight, *args),
+    }
+    if None in found.values():
+        raise MemoryError(f"{geometry.op}: no memory for the tables of a plan")
+    return found
+
+
 def _gate(gate, slope):
     """As the kernels take it: None where the slope leaves nothing to do."""
     return None if gate is None or slope == 1 else _arrays.expand_space(gate)

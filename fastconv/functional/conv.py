@@ -128,7 +128,8 @@ def conv1d(
 
     Notes
     -----
-    Dumoulin & Visin (2016), relationships 6 and 15.
+    Dumoulin & Visin (2016), relationships 6 and 15.  Denormal numbers count as zero, and results
+    that small become zero.
     """
     return _conv(1, input, weight, bias, stride, padding, dilation, groups, out, num_threads)
 

@@ -1,0 +1,142 @@
+# What the planners chose, and the figures they chose by, as plain numbers.  Costs are estimates, in
+# multiply-adds of a vector, and mean something beside each other only.
+
+cdef enum:
+    BYTES = sizeof(real)
+
+
+cdef tuple blocks_of(const window_t* window):
+    """Output positions of a task along each axis; those of a phase, where there are phases."""
+    cdef int axis
+    return tuple([window.axis[axis].block for axis in range(AXES)])
+
+
+cdef bint turned(const window_t* window, const conv_t* p):
+    """Whether planes become pixels in the strip."""
+    return window.pixels and p.in_channel != 1 and not window.direct
+
+
+cdef idx_t next_change(const correlate_t* self, int a, idx_t phase, idx_t position) noexcept nogil:
+    """The first position after this one of which other taps lie in padding, or the end."""
+    cdef const axis_t* axis = &self.window.axis[a]
+    cdef idx_t t, at, edge, found = phase_count(&self.p, a, phase)
+    for t in range(axis.phase[phase], axis.phase[phase + 1]):
+        for edge in range(2):
+            at = ceil_div(edge * self.p.in_size[a] - axis.base[t], axis.step)
+            if position < at < found:
+                found = at
+    return found
+
+
+cdef double rows_in_padding(const correlate_t* self) noexcept nogil:
+    """The part of all rows of taps that lies in padding and is skipped."""
+    cdef const axis_t* axis = &self.window.axis[0]
+    cdef task_t task
+    cdef idx_t f0, f1, i0, i1, next0, next1
+    cdef double alike, every = 0, skipped = 0
+    task.m[0] = task.m[1] = 0
+    for f0 in range(axis[0].n_phases):
+        for f1 in range(axis[1].n_phases):
+            i0 = 0
+            while i0 < phase_count(&self.p, 0, f0):
+                next0 = next_change(self, 0, f0, i0)
+                i1 = 0
+                while i1 < phase_count(&self.p, 1, f1):
+                    next1 = next_change(self, 1, f1, i1)
+                    find_rows(self, &task, f0, f1, i0, i1)
+                    alike = <double> (next0 - i0) * <double> (next1 - i1)
+                    every += alike * task.rows
+                    skipped += alike * (task.rows - (task.last - task.first))
+                    i1 = next1
+                i0 = next0
+    return skipped / every if every else 0
+
+
+cdef dict correlate_choices(correlate_t* self):
+    cdef const axis_t* axis = &self.window.axis[0]
+    cdef bint slides = self.rows and self.width == 1 and axis[1].block >= SLIDE_ROWS
+    cdef dict said = {
+        "lanes": "columns" if self.rows else "channels",
+        "cost": {"channels": self.by_channel, "columns": self.by_row},
+        "columns": axis[2].grid,
+        "channels": self.p.out_channels,
+        "lane_count": LANES,
+        "vectors": self.nv,
+        "rows": SLIDE_ROWS if slides else self.px,
+        "rows_of": "rows" if slides else "channels" if self.rows else "columns",
+        "inner": "taps" if self.inner else "channels",
+        "phases": axis[0].n_phases * axis[1].n_phases * axis[2].n_phases,
+        "block": blocks_of(&self.window),
+        "in_channels": self.p.in_channels,
+        "depth": self.depth,
+        "chunk": min(self.p.out_channels, self.chunk * self.width),
+        "tasks": (self.p.groups * self.n_chunks * self.p.batch
+                  * self.n_pos[0] * self.n_pos[1] * self.n_pos[2]),
+        "in_place": self.window.direct,
+        "padded": not unpadded(&self.window, &self.p),
+        "turned": turned(&self.window, &self.p),
+        "in_padding": rows_in_padding(self),
+        "packed": "once" if self.shared else "by each task",
+        "weight_bytes": (shared_blocks(self) * self.block_elements * BYTES if self.shared
+                         else self.width * (1 + self.n_taps * self.depth) * BYTES),
+        "strip_bytes": self.window.elements * BYTES,
+        "strip_limit": STRIP_BYTES,
+        "sum_bytes": waiting_elements(self) * BYTES,
+        "scratch_bytes": task_elements(self) * BYTES,
+    }
+    # Last, because it cuts blocks anew: what a strip of all input channels would have meant.
+    said["whole_cost"] = cut_blocks(self, 1, 1, FEW_THREADS)
+    said["whole_block"] = blocks_of(&self.window)
+    said["depth_cost"] = cut_blocks(self, ceil_div(self.p.in_channels, <idx_t> said["depth"]), 1,
+                                    FEW_THREADS)
+    return said
+
+
+cdef dict explain_correlate(const conv_t* problem, int num_threads):
+    cdef correlate_t self
+    cdef dict said = None
+    if correlate_plan(&self, problem, num_threads) == OK:
+        said = correlate_choices(&self)
+    free(self.tables)
+    window_free(&self.window)
+    return said
+
+
+cdef dict weight_choices(const grad_weight_t* self):
+    cdef idx_t rows = dot_channels(self.p.out_channels)
+    if not self.dots:
+        rows = even(self.p.in_channels * (self.n_taps if self.mixed else 1), tallest(self.nv))
+    return {
+        "lanes": "columns" if self.dots else "channels",
+        "cost": {"channels": self.by_tile, "columns": self.by_dots},
+        "columns": self.p.out_size[2],
+        "channels": self.p.out_channels,
+        "lane_count": LANES,
+        "vectors": even(self.n_taps, most_taps(rows)) if self.dots else self.nv,
+        "rows": rows,
+        "rows_of": "taps and channels" if self.mixed else "channels",
+        "block": blocks_of(&self.window),
+        "images": self.images,
+        "units": self.n_units,
+        "parts": self.n_parts,
+        "chunk": min(self.p.out_channels, self.chunk * self.width),
+        "tasks": self.p.groups * self.n_chunks * self.n_parts,
+        "in_place": self.window.direct,
+        "padded": not unpadded(&self.window, &self.p),
+        "turned": turned(&self.window, &self.p),
+        "skips_padding": self.lines > 0,
+        "cells": "read in place" if self.in_place else "packed",
+        "strip_bytes": self.images * self.window.elements * BYTES,
+        "part_bytes": all_parts_elements(self) * BYTES,
+        "scratch_bytes": unit_elements(self) * BYTES,
+    }
+
+
+cdef dict explain_grad_weight(const conv_t* problem, int num_threads):
+    cdef grad_weight_t self
+    cdef dict said = None
+    if weight_plan(&self, problem, num_threads) == OK:
+        said = weight_choices(&self)
+    free(self.tables)
+    window_free(&self.window)
+    return said
