@@ -12,7 +12,9 @@
 #    |-------------------------|-------------------------|------------------------------|
 #    | correlate, channel lanes| pixels of one output row| packed weights, out channels |
 #    | correlate, row lanes    | packed weights          | input row, output columns    |
-#    | grad_weight, by channel | input channels (or taps)| grad_output, out channels    |
+#    | the same, one filter    | one weight for all rows | input rows, output columns   |
+#    | grad_weight             | input channels          | grad_output, out channels    |
+#    | the same, few channels  | taps and input channels | grad_output, out channels    |
 #
 # b) `correlate` (conv_plan.pxi, conv_pack.pxi, conv_correlate.pxi) is both forward and grad_input.
 #    Forward moves a window by `stride`; grad_input moves a window by 1 over a grad_output stretched
@@ -22,8 +24,10 @@
 #
 # c) A task copies the window of input that it needs into a strip (conv_window.pxi), padded with
 #    zeros and sorted so that stride, dilation and phases vanish: in the strip every problem is a
-#    stride-1 problem with a table of tap offsets.  A strip stays in L2.  Where nothing is padded
-#    and a row of the tile reads memory well as it is, the input itself serves as the strip.
+#    stride-1 problem with a table of tap offsets.  A strip stays in L2: where channels are many it
+#    holds some of them at a time, and the sums of the task wait.  Planes become pixels in the strip
+#    where many filters share the turning.  Where nothing is padded and a row of the tile reads
+#    memory well as it is, the input itself serves as the strip.
 #
 # d) Each output cell is summed by one thread in an order fixed by the problem.  grad_weight cuts
 #    its long sum into parts by the problem, not by the thread count, and adds the parts in order.
@@ -105,6 +109,8 @@ include "conv_gate.pxi"
 include "conv_correlate.pxi"
 include "conv_dot.pxi"
 include "conv_grad_weight_plan.pxi"
+include "conv_grad_weight_rows.pxi"
+include "conv_grad_weight_sums.pxi"
 include "conv_grad_weight.pxi"
 include "conv_explain.pxi"
 include "conv_roof.pxi"

@@ -50,7 +50,7 @@ cdef inline idx_t find_steps(const correlate_t* self, const task_t* task, idx_t 
 
 cdef void find_rows(const correlate_t* self, task_t* task, idx_t f0, idx_t f1, idx_t i0,
                     idx_t i1) noexcept nogil:
-    """Which rows of taps a row of output needs; those beyond the edge of the input only add zeros."""
+    """Which rows of taps a row of output needs; those beyond the input's edge only add zeros."""
     cdef const axis_t* axis = &self.window.axis[0]
     cdef const conv_t* p = &self.p
     cdef idx_t first0, last0, first1, last1

@@ -2,13 +2,9 @@
 #
 #     grad[k, c, tap] = sum over n, m of  grad_output[n, k, m] * in[n, c, stride m + tap]
 #
-# Lanes of the tile are output channels, its rows input channels or, where these are few, all taps of
-# all channels.  Where output channels are too few to fill lanes, inner
-# products along the columns take the tile's place (conv_dot.pxi).  The sum is cut into parts by
-# the problem alone, each part has its own buffer, and the parts are added in order.
-#
-# grad_bias is grad_weight for an input that is 1 everywhere: one more row of every part's sums,
-# added up while a unit of grad_output lies in cache.
+# Lanes of the tile are output channels, its rows input channels or, where these are few, all taps
+# of all channels.  Where output channels are too few to fill lanes, inner products along the columns
+# take the tile's place (conv_dot.pxi).
 
 cdef void pack_grad_output(const grad_weight_t* self, const real* g, idx_t block,
                            idx_t e0, idx_t e1, idx_t e2, real* packed) noexcept nogil:
@@ -39,63 +35,6 @@ cdef void pack_grad_output(const grad_weight_t* self, const real* g, idx_t block
                     for lane in range(width):
                         target[j * width + lane] = (
                             row[j * p.out_step[2] + lane * p.out_channel] if lane < used else 0)
-
-
-cdef struct rows_t:
-    # The rows of a unit that a line of taps meets inside the input.
-    idx_t count
-    idx_t* a_off
-    idx_t* b_off
-
-
-cdef inline idx_t most_rows(const grad_weight_t* self) noexcept nogil:
-    return self.images * self.window.axis[0].block * self.window.axis[1].block
-
-
-cdef inline rows_t line_rows(const grad_weight_t* self, idx_t* tables, idx_t line) noexcept nogil:
-    """The table of a line, counted from 1; table 0 holds all rows."""
-    cdef rows_t rows
-    cdef idx_t most = most_rows(self)
-    cdef idx_t* table = tables + line * (1 + 2 * most)
-    rows.count, rows.a_off, rows.b_off = table[0], table + 1, table + 1 + most
-    return rows
-
-
-cdef inline void add_row(const grad_weight_t* self, idx_t* tables, idx_t line, idx_t a_off,
-                         idx_t b_off) noexcept nogil:
-    cdef rows_t rows = line_rows(self, tables, line)
-    rows.a_off[rows.count] = a_off
-    rows.b_off[rows.count] = b_off
-    (rows.a_off - 1)[0] = rows.count + 1
-
-
-cdef inline bint reads_inside(const axis_t* axis, idx_t size, idx_t tap, idx_t position) noexcept nogil:
-    cdef idx_t cell = axis.base[axis.order[tap]] + position * axis.step
-    return 0 <= cell < size
-
-
-cdef void find_unit_rows(const grad_weight_t* self, const idx_t* m, const idx_t* e, idx_t images,
-                         idx_t* tables) noexcept nogil:
-    """Where the rows of a unit begin, in the strips and in grad_output."""
-    cdef const conv_t* p = &self.p
-    cdef const window_t* window = &self.window
-    cdef const axis_t* axis = &window.axis[0]
-    cdef idx_t n, i0, i1, t0, t1, line, a_off, b_off
-    for line in range(1 + self.lines):
-        tables[line * (1 + 2 * most_rows(self))] = 0
-    for n in range(images):
-        for i0 in range(e[0]):
-            for i1 in range(e[1]):
-                a_off = (n * (p.in_batch if window.direct else window.elements)
-                         + i0 * window.plane_step + i1 * window.row_step)
-                b_off = (n * p.out_batch + i0 * p.out_step[0] + i1 * p.out_step[1]
-                         if self.in_place else ((n * e[0] + i0) * e[1] + i1) * e[2] * self.width)
-                add_row(self, tables, 0, a_off, b_off)
-                for line in range(self.lines):
-                    t0, t1 = line // p.kernel[1], line % p.kernel[1]
-                    if (reads_inside(&axis[0], p.in_size[0], t0, m[0] + i0)
-                            and reads_inside(&axis[1], p.in_size[1], t1, m[1] + i1)):
-                        add_row(self, tables, 1 + line, a_off, b_off)
 
 
 cdef void tile_unit(const grad_weight_t* self, const stream_t* s, idx_t* rows_of,
@@ -164,132 +103,11 @@ cdef void dot_unit(const grad_weight_t* self, const stream_t* s, const real* cel
                  packed, part + c * self.width)
 
 
-cdef void add_pixels(const real* pixels, idx_t step, idx_t count, idx_t nv,
-                     real* sums) noexcept nogil:
-    """sums[v] += the sum of pixels[v] over so many pixels; four sums at once hide the latency."""
-    cdef vec acc[4]
-    cdef const real* at
-    cdef idx_t v, j
-    cdef int i
-    for v in range(nv):
-        at = pixels + v * LANES
-        for i in range(4):
-            acc[i] = splat(0)
-        for j in range(count // 4):
-            for i in range(4):
-                acc[i] = acc[i] + (<const vec*> (at + i * step))[0]
-            at = at + 4 * step
-        for j in range(count % 4):
-            acc[0] = acc[0] + (<const vec*> (at + j * step))[0]
-        (<vec*> (sums + v * LANES))[0] = (
-            (<vec*> (sums + v * LANES))[0] + ((acc[0] + acc[1]) + (acc[2] + acc[3])))
-
-
-cdef void tile_bias(const grad_weight_t* self, const stream_t* s, const real* g, idx_t block,
-                    real* sums) noexcept nogil:
-    """Adds one unit of grad_output to [lanes of the block]."""
-    cdef idx_t row, nv = block_width(self, block) // LANES
-    if self.in_place:
-        for row in range(s.n_outer):
-            add_pixels(g + s.b_off[row], s.b_step, s.n_inner, nv, sums)
-    else:
-        add_pixels(g, s.b_step, s.n_outer * s.n_inner, nv, sums)
-
-
-cdef void dot_bias(const grad_weight_t* self, const stream_t* s, const real* packed,
-                   real* sums) noexcept nogil:
-    """Adds one unit of grad_output to [out channel]."""
-    cdef idx_t k, plane = s.n_outer * round_up(s.n_inner, LANES)
-    cdef vec lanes
-    for k in range(self.p.out_channels):
-        lanes = splat(0)
-        add_pixels(packed + k * plane, LANES, plane // LANES, 1, <real*> &lanes)
-        sums[k] += sum_lanes(lanes)
-
-
-cdef inline idx_t bias_row(const grad_weight_t* self) noexcept nogil:
-    """Where the sums for the bias begin: after those for the weights."""
-    return self.n_taps * self.p.in_channels * self.width
-
-
-cdef inline idx_t sums_elements(const grad_weight_t* self) noexcept nogil:
-    """Of one part of the sums of one block."""
-    return bias_row(self) + self.width
-
-
-cdef inline real* block_sums(const grad_weight_t* self, real* parts, idx_t group, idx_t block,
-                             idx_t part) noexcept nogil:
-    """One part of the sums of one block; the parts of a block lie side by side."""
-    return parts + (((group * self.n_blocks + block) * self.n_parts + part)
-                    * sums_elements(self))
-
-
 cdef idx_t packed_elements(const grad_weight_t* self) noexcept nogil:
     """Of one unit of grad_output."""
     cdef const axis_t* axis = &self.window.axis[0]
     cdef idx_t columns = round_up(axis[2].block, LANES) if self.dots else axis[2].block
     return round_up(most_rows(self) * columns * self.width, ALIGN)
-
-
-cdef inline idx_t channels_together(const grad_weight_t* self) noexcept nogil:
-    """Input channels whose sums for one block stay in L1 while they are turned."""
-    return max(<idx_t> 1, 256 // self.n_taps)
-
-
-cdef inline idx_t weight_steps(const grad_weight_t* self) noexcept nogil:
-    """Calls of `add_parts` for one block."""
-    return ceil_div(self.p.in_channels, channels_together(self))
-
-
-cdef void add_parts(const grad_weight_t* self, idx_t task, real* parts,
-                    real* grad) noexcept nogil:
-    """Adds the parts of a few channels in order, and turns them to the layout of the weights."""
-    cdef const conv_t* p = &self.p
-    cdef idx_t step = channels_together(self), n_steps = weight_steps(self)
-    cdef idx_t c0 = task % n_steps * step, c1 = min(p.in_channels, c0 + step)
-    cdef idx_t block = task // n_steps % self.n_blocks
-    cdef idx_t group = task // n_steps // self.n_blocks
-    cdef idx_t elements = sums_elements(self)
-    cdef idx_t width = block_width(self, block), first = block * self.width
-    cdef idx_t part, t, c, u, i, j, v, lane, at, cells, used
-    cdef real square[16 * 16]
-    cdef const real* row[16]
-    cdef real* sums = block_sums(self, parts, group, block, 0)
-    cdef real* filter
-    for part in range(1, self.n_parts):
-        for t in range(self.n_taps):
-            at = (t * p.in_channels + c0) * width
-            for j in range(at, at + (c1 - c0) * width):
-                sums[j] += sums[part * elements + j]
-    filter = grad + group * p.w_group + first * p.w_out
-    used = min(width, p.out_channels - first)
-    c, u = c0, 0
-    for i in range(ceil_div((c1 - c0) * self.n_taps, LANES)):
-        at = i * LANES
-        cells = min(<idx_t> LANES, (c1 - c0) * self.n_taps - at)
-        for j in range(cells):
-            row[j] = sums + (self.tap_at[u] * p.in_channels + c) * width
-            u += 1
-            if u == self.n_taps:
-                c, u = c + 1, 0
-        at += c0 * self.n_taps
-        if cells == LANES and width % LANES == 0:
-            for v in range(width // LANES):
-                lane = v * LANES
-                for j in range(LANES):
-                    (<vec*> square)[j] = (<const vec*> (row[j] + lane))[0]
-                turn_square(square, LANES, LANES, square + LANES * LANES, 0,
-                            filter + lane * p.w_out + at, p.w_out, used - lane)
-        else:
-            for lane in range(used):
-                for j in range(cells):
-                    filter[lane * p.w_out + at + j] = row[j][lane]
-
-
-cdef inline idx_t row_elements(const grad_weight_t* self) noexcept nogil:
-    """Of the tables of rows."""
-    return round_up((1 + self.lines) * (1 + 2 * most_rows(self))
-                    * <idx_t> (sizeof(idx_t) // sizeof(real)), ALIGN)
 
 
 cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, const real* g,
@@ -369,23 +187,6 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
         for i in range((group * self.n_blocks + first) * weight_steps(self),
                        (group * self.n_blocks + last) * weight_steps(self)):
             add_parts(self, i, parts, grad)
-
-
-cdef void add_bias_parts(const grad_weight_t* self, idx_t task, real* parts,
-                         real* grad_bias) noexcept nogil:
-    """Adds the parts of one block in order."""
-    cdef idx_t block = task % self.n_blocks, group = task // self.n_blocks
-    cdef idx_t first = block * self.width, part, lane
-    cdef const real* sums = block_sums(self, parts, group, block, 0) + bias_row(self)
-    cdef real* target = grad_bias + group * self.p.out_channels + first
-    for lane in range(min(self.width, self.p.out_channels - first)):
-        target[lane] = sums[lane]
-        for part in range(1, self.n_parts):
-            target[lane] += sums[part * sums_elements(self) + lane]
-
-
-cdef inline idx_t all_parts_elements(const grad_weight_t* self) noexcept nogil:
-    return round_up(self.p.groups * self.n_blocks * self.n_parts * sums_elements(self), ALIGN)
 
 
 cdef idx_t unit_elements(const grad_weight_t* self) noexcept nogil:

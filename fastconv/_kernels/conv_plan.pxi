@@ -56,7 +56,7 @@ cdef inline idx_t even(idx_t count, idx_t most) noexcept nogil:
 
 
 cdef idx_t tiles_cost(idx_t steps, idx_t rows, idx_t vectors, idx_t nv) noexcept nogil:
-    """Multiply-adds in the time of `rows` by `vectors` in tiles nv wide, each a reduction of so many steps."""
+    """Multiply-adds in the time of `rows` by `vectors` of so many steps, in tiles nv wide."""
     cdef idx_t px = even(rows, tallest(nv)), tiles = ceil_div(rows, px), cost
     cost = (vectors // nv) * tiles * (TILE_CALL + steps * tile_cost(px, nv))
     if vectors % nv:
@@ -109,7 +109,7 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
 
 
 cdef idx_t sum_elements(const correlate_t* self) noexcept nogil:
-    """Cells of the sums that a task keeps for one block of channels, with one depth after another."""
+    """Cells of the sums that a task keeps for one block of channels, depth after depth."""
     cdef idx_t elements = self.width
     cdef int axis
     for axis in range(AXES):

@@ -1,5 +1,5 @@
-# The processor's multiply-add rate, the roof of every pass: sums that stay in registers.  Nothing is
-# loaded and no tile is involved, so it says what this instruction set could do, not what we do.
+# The processor's multiply-add rate, the roof of every pass: sums that stay in registers.  Nothing
+# is loaded and no tile is involved: it says what this instruction set could do, not what we do.
 
 cdef enum:
     CHAINS = 12         # independent sums: above latency times issue, and within 16 registers

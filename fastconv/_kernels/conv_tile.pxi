@@ -241,7 +241,7 @@ cdef enum:
 
 
 cdef idx_t tile_cost(idx_t px, idx_t nv) noexcept nogil:
-    """Multiply-adds in the time of one reduction step: its own, fetching `b` from L2, or latency."""
+    """Multiply-adds in the time of one reduction step: its own, `b` from L2, or latency."""
     return max(px * nv + 2, 4 * nv, <idx_t> 8)
 
 

@@ -29,7 +29,7 @@ cdef inline vec every(int step, const real* source) noexcept nogil:
 
 cdef inline void turn(int STEP, const real* source, idx_t source_row, idx_t rows, const real* end,
                       idx_t ahead, real* target, idx_t target_row, idx_t columns) noexcept nogil:
-    """target[j, i] = source[i, STEP j], i < LANES and j < columns; source rows past `rows` are zero.
+    """target[j, i] = source[i, STEP j], i < LANES, j < columns; source rows past `rows` are zero.
 
     Writes whole vectors of target, and reads whole vectors of source, but none past `end`.
     What lies `ahead` elements on is fetched: the hardware follows fewer rows by itself.

@@ -147,7 +147,7 @@ cdef struct window_t:
 
 
 cdef int longest_side(const idx_t* block, idx_t least) noexcept nogil:
-    """The axis to halve next, -1 if none: windows that are round overlap least, rows may be long."""
+    """The axis to halve next, -1 if none: round windows overlap least, but rows may be long."""
     cdef int axis = 0 if block[0] > block[1] else 1
     if block[2] > least and (block[axis] == 1 or block[2] > 4 * least * block[axis]):
         return 2
