@@ -51,24 +51,23 @@ def same_padding(size, kernel, stride, dilation):
     return total // 2, total - total // 2
 
 
-def padding_pairs(op, padding, sizes, kernel, stride, dilation):
-    """Any form of `padding` as one (low, high) pair per spatial axis.
+def padding_pairs(op, padding, ndim):
+    """Any form of `padding` as one (low, high) pair per spatial axis, or "same".
 
     An int, one int per axis, one (low, high) pair per axis, "valid" or "same".
     """
-    ndim = len(kernel)
     if isinstance(padding, str):
         if padding == "valid":
             return ((0, 0),) * ndim
         if padding == "same":
-            axes = zip(sizes, kernel, stride, dilation, strict=True)
-            return tuple(same_padding(*axis) for axis in axes)
+            return padding
         raise ValueError(f"{op}: padding must be 'valid' or 'same' as a word, got {padding!r}")
     pairs = isinstance(padding, (list, tuple)) and any(
         isinstance(each, (list, tuple)) for each in padding
     )
     if not pairs:
-        return tuple((p, p) for p in per_axis(op, "padding", padding, ndim, 0))
+        per_side = per_axis(op, "padding", padding, ndim, 0)
+        return tuple(zip(per_side, per_side, strict=True))
     if len(padding) != ndim or any(
         not isinstance(each, (list, tuple)) or len(each) != 2 for each in padding
     ):
@@ -105,6 +104,8 @@ def pool_out_size(size, kernel, stride, pad, dilation, ceil_mode):
 
 
 def check_size(op, shape, itemsize):
-    """OverflowError when an array of `shape` cannot be addressed with 64 bits."""
-    if math.prod(shape) * itemsize > INT64_MAX or max(shape, default=0) > INT64_MAX:
+    """Bytes of an array of `shape`; OverflowError when 64 bits cannot address it."""
+    nbytes = math.prod(shape) * itemsize
+    if nbytes > INT64_MAX or max(shape, default=0) > INT64_MAX:
         raise OverflowError(f"{op}: an output of shape {shape} is too large for 64-bit sizes")
+    return nbytes

@@ -86,9 +86,9 @@ def num_threads(count):
 def effective(op, num_threads, work=SERIAL_WORK):
     """Threads for one call of `work` multiply-adds."""
     if num_threads is None:
-        threads = _default()
         if work < SERIAL_WORK:
             return 1
+        threads = _default()
     else:
         threads = integer(op, "num_threads", num_threads, 1)
     if _forked or not cpu.openmp_version():

@@ -13,6 +13,7 @@ from layers import CONVOLUTIONS, as_case
 from strategies import LAYOUTS, cases, examples, lay_out
 
 import fastconv
+from fastconv.functional import _geometry
 
 
 @examples(600)
@@ -171,3 +172,20 @@ def test_regroup_filters_against_loops_and_back(ndim, groups, filters, channels,
     np.testing.assert_array_equal(regrouped, reference.regroup_filters(weight, groups))
     assert regrouped.dtype == np.dtype(dtype)
     np.testing.assert_array_equal(fastconv.regroup_filters(regrouped, groups), weight)
+
+
+def test_what_is_remembered_of_a_call_is_bounded_and_refuses_again():
+    x, weight = np.ones((1, 2, 5, 5), np.float32), np.ones((3, 2, 3, 3), np.float32)
+    memo = _geometry._conv_geometry
+    for cells in range(3, 3 + 2 * _geometry.REMEMBERED):
+        fastconv.conv1d(np.ones((1, 1, cells), np.float32), np.ones((1, 1, 3), np.float32))
+    assert memo.cache_info().currsize == _geometry.REMEMBERED
+    fastconv.conv2d(x, weight, stride=1)
+    # Equal as keys, but no integers.
+    for stride in (1.0, (1.0, 1.0), True):
+        with pytest.raises(TypeError, match="stride"):
+            fastconv.conv2d(x, weight, stride=stride)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="must fit"):
+            fastconv.conv2d(x, weight, dilation=5)
+    np.testing.assert_array_equal(fastconv.conv2d(x, weight), np.full((1, 3, 3, 3), 18))

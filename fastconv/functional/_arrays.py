@@ -4,8 +4,6 @@ Kernels read any strides, but want native, aligned float32 or float64 elements. 
 the operation, the parameter, the value got and the rule.
 """
 
-import math
-
 import numpy as np
 
 from fastconv import _shapes
@@ -22,19 +20,22 @@ def as_array(op, name, array, dtype=None):
     With `dtype` given, any other is a TypeError.
     """
     array = np.asarray(array)
-    native = array.dtype.newbyteorder("=")
+    native = array.dtype if array.dtype in FLOATS else array.dtype.newbyteorder("=")
     if native not in FLOATS:
         raise TypeError(f"{op}: {name} must be float32 or float64, got {array.dtype}")
     if dtype is not None and native != dtype:
         raise TypeError(f"{op}: {name} must be {dtype}, as the input is, got {array.dtype}")
-    if array.dtype != native or not _whole_elements(array):
+    if array.dtype is not native or not _whole_elements(array):
         array = np.array(array, dtype=native, order="K")
     return array
 
 
 def _whole_elements(array):
     """Whether the array is aligned and steps from element to element in whole elements."""
-    return array.flags.aligned and not any(step % array.itemsize for step in array.strides)
+    flags = array.flags
+    return flags.aligned and (
+        flags.c_contiguous or not any(step % array.itemsize for step in array.strides)
+    )
 
 
 def as_like(op, name, array, input):
@@ -73,22 +74,21 @@ def channels_last(array):
 
 
 def empty(op, shape, dtype, like=None):
-    """A new array of `shape` in the memory order of `like`: channels last, or else C order."""
-    _shapes.check_size(op, shape, dtype.itemsize)
-    if like is not None and like.ndim == len(shape) and channels_last(like):
-        return np.moveaxis(_empty(op, (shape[0], *shape[2:], shape[1]), dtype), -1, 1)
-    return _empty(op, shape, dtype)
+    """A new array of `shape` in the memory order of `like`: channels last, or else C order.
 
-
-def _empty(op, shape, dtype):
-    """A new C-contiguous array; a large one in recycled memory, that need not be mapped again."""
-    nbytes = math.prod(shape) * dtype.itemsize
+    A large one lies in recycled memory, that need not be mapped again.
+    """
+    nbytes = _shapes.check_size(op, shape, dtype.itemsize)
+    last = like is not None and like.ndim == len(shape) and channels_last(like)
+    order = (shape[0], *shape[2:], shape[1]) if last else shape
     try:
         if nbytes < RECYCLED_BYTES:
-            return np.empty(shape, dtype)
-        return np.ndarray(shape, dtype, memory.Buffer(nbytes))
+            array = np.empty(order, dtype)
+        else:
+            array = np.ndarray(order, dtype, memory.Buffer(nbytes))
     except MemoryError as error:
         raise MemoryError(f"{op}: no memory for an output of shape {shape}: {error}") from None
+    return np.moveaxis(array, -1, 1) if last else array
 
 
 def check_out(op, out, shape, dtype, inputs):

@@ -64,7 +64,7 @@ def run_forward(geometry, x, filters, bias, y, num_threads, slope=1.0, gate=None
     With one, y is multiplied by it where the gate, the activation's output, is not positive.
     """
     kernel = _kernels.conv[x.dtype.char]
-    stride, dilation, pad = geometry.kernel_args()
+    stride, dilation, pad = geometry.kernel_args
     threads = _threads.effective(geometry.op, num_threads, geometry.work)
     status = kernel.forward(
         _arrays.expand_space(x), filters, bias, _arrays.expand_space(y),
@@ -76,7 +76,7 @@ def run_forward(geometry, x, filters, bias, y, num_threads, slope=1.0, gate=None
 def run_grad_input(geometry, grad_output, filters, bias, grad, num_threads, slope=1.0, gate=None):
     """`slope` and `gate` as for `run_forward`."""
     kernel = _kernels.conv[grad_output.dtype.char]
-    stride, dilation, pad = geometry.kernel_args()
+    stride, dilation, pad = geometry.kernel_args
     threads = _threads.effective(geometry.op, num_threads, geometry.work)
     status = kernel.grad_input(
         _arrays.expand_space(grad_output), regrouped(filters), bias, _arrays.expand_space(grad),
@@ -90,7 +90,7 @@ def plans(geometry, wide, narrow, weight, threads):
     kernel = _kernels.conv[wide.dtype.char]
     wide, narrow = _arrays.expand_space(wide), _arrays.expand_space(narrow)
     weight = filters(weight, geometry.groups)
-    args = (*geometry.kernel_args(), threads)
+    args = (*geometry.kernel_args, threads)
     found = {
         "forward": kernel.plan_forward(wide, weight, narrow, *args),
         "grad_input": kernel.plan_grad_input(narrow, regrouped(weight), wide, *args),
@@ -117,7 +117,7 @@ def run_grad_weight(geometry, x, grad_output, weight, needs, num_threads):
     grad_bias = np.empty(grad_output.shape[1], weight.dtype) if need_bias else None
     if grad_output.size:
         kernel = _kernels.conv[x.dtype.char]
-        stride, dilation, pad = geometry.kernel_args()
+        stride, dilation, pad = geometry.kernel_args
         work = geometry.work if need_weight else grad_output.size
         threads = _threads.effective(geometry.op, num_threads, work)
         status = kernel.grad_weight(

@@ -49,7 +49,7 @@ def regroup_filters(weight, groups=1):
     if weight.ndim not in (3, 4, 5):
         raise ValueError(f"{op}: weight must have 3 to 5 axes, got shape {weight.shape}")
     out_channels, per_group, kernel = _geometry.weight_shape(
-        op, weight.ndim - 2, weight, groups, "output channels"
+        op, weight.ndim - 2, weight.shape, groups, "output channels"
     )
     regrouped = _run.regrouped(_run.filters(weight, groups))
     shape = (per_group * groups, out_channels // groups, *kernel)

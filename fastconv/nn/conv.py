@@ -39,10 +39,7 @@ class _ConvNd(_AffineMap):
         self.stride = _shapes.per_axis(op, "stride", stride, self.ndim, 1)
         self.dilation = _shapes.per_axis(op, "dilation", dilation, self.ndim, 1)
         self.groups = _shapes.integer(op, "groups", groups, 1)
-        # Any input size serves to refuse what is no padding.
-        _shapes.padding_pairs(
-            op, padding, self.kernel_size, self.kernel_size, self.stride, self.dilation
-        )
+        _shapes.padding_pairs(op, padding, self.ndim)
         self.padding = padding
         for name in ("in_channels", "out_channels"):
             if getattr(self, name) % self.groups:
