@@ -18,7 +18,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = "fastconv/_kernels"
-FAMILIES = ("conv", "pool")
+FAMILIES = ("conv", "norm", "pointwise", "pool")
 SHARED = ("types.pxd", "openmp.pxd", "vec.h", "float_mode.h")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 MSVC = sys.platform == "win32"

@@ -1,66 +1,174 @@
-"""Training throughput of the main job's network beside PyTorch's: images per second.
+"""Training beside PyTorch: images per second and peak memory on the same networks.
 
-    python bench/bench_train.py [--threads N] [--steps N] [--rounds N]
+    python bench/bench_train.py [--networks NAMES] [--threads N] [--rounds N] [--json FILE]
 
-The same network, data, order, loss, optimizer and schedule on both sides, from the same weights;
-all data in memory.  Losses of the first steps are compared before anything is timed.  The two
-take turns, a block of steps each.  A ratio above 1 means that fastconv is faster.
+Both sides have the same network, data, order, loss and optimizer, from the same weights; all data
+are in memory; PyTorch runs in NCHW and in channels-last.  The losses of the first steps are
+compared before anything is timed.  Then the contestants take turns, a block of steps each.  Memory
+is the growth of a process's peak from before its first step, measured in a process for each.
+A ratio above 1 means that fastconv is faster, and for memory that it takes more.
 """
 
 import argparse
+import json
+import resource
 import statistics
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
-import torch
 
 import fastconv
-from fastconv import recipes
+from fastconv import nn, optim, recipes
 from fastconv.data import mnist, normalize
 
-BATCH = recipes.BATCH_SIZE
+STEPS = 50  # compared before anything is timed
+BLOCK = 0.5  # seconds of training in one turn
+SLEEP = 0.1  # until the threads of the other library have stopped spinning
 
 
-def ours(model, total_steps):
-    recipe = recipes.one_cycle(model, recipes.LR, total_steps)
-    loss, optimizer, schedule = recipe["loss"], recipe["optimizer"], recipe["lr_scheduler"]
+# ------------------------------------------------------------------------------------ networks
+
+
+def keras_convnet():
+    """Keras' MNIST convnet, without its dropout: that draws numbers of its own on each side."""
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(1600, 10),
+    )  # fmt: skip
+
+
+def pytorch_example():
+    """The network of PyTorch's MNIST example, without its dropout."""
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Linear(128, 10),
+    )  # fmt: skip
+
+
+def lenet():
+    """LeNet-5 with ReLU and max-pools."""
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
+    )  # fmt: skip
+
+
+def main_job():
+    """The network of `fastconv train`."""
+    return recipes.small_cnn((1, 28, 28), 10)
+
+
+def resnet():
+    """Three residual blocks of 16, 32 and 64 channels on 3 x 32 x 32, after He et al. 2016."""
+
+    def block(in_channels, out_channels, stride):
+        body = nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels), nn.ReLU(),
+            nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+        )  # fmt: skip
+        if stride == 1:
+            return nn.Residual(body)
+        projection = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+        return nn.Residual(body, nn.Sequential(projection, nn.BatchNorm2d(out_channels)))
+
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
+        block(16, 16, 1), nn.ReLU(), block(16, 32, 2), nn.ReLU(), block(32, 64, 2), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10),
+    )  # fmt: skip
+
+
+def generator():
+    """A DCGAN generator of 3 x 32 x 32 images (Radford et al. 2016), trained towards images."""
+    layers = []
+    for in_channels, out_channels, options in (
+        (100, 256, {}), (256, 128, {"stride": 2, "padding": 1}),
+        (128, 64, {"stride": 2, "padding": 1}),
+    ):  # fmt: skip
+        convolution = nn.ConvTranspose2d(in_channels, out_channels, 4, bias=False, **options)
+        layers += [convolution, nn.BatchNorm2d(out_channels), nn.ReLU()]
+    return nn.Sequential(*layers, nn.ConvTranspose2d(64, 3, 4, stride=2, padding=1), nn.Tanh())
+
+
+# name -> (network, batch, shape of an image; None: the digits of MNIST)
+NETWORKS = {
+    "keras": (keras_convnet, 128, None),
+    "pytorch": (pytorch_example, 64, None),
+    "lenet": (lenet, 128, None),
+    "main": (main_job, recipes.BATCH_SIZE, None),
+    "resnet": (resnet, 128, (3, 32, 32)),
+    "generator": (generator, 64, (100, 1, 1)),
+}
+
+
+def batches_of(name):
+    """Batches (x, y) that are walked over and over again."""
+    _, batch, shape = NETWORKS[name]
+    if shape is None:
+        data = mnist()
+        x = normalize(data.x_train[: 64 * batch], 0.1307, 0.3081)
+        y = data.y_train[: 64 * batch].astype(np.int64)
+    else:
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((16 * batch, *shape), np.float32)
+        y = rng.integers(0, 10, len(x))
+        if name == "generator":
+            y = rng.uniform(-1, 1, (len(x), 3, 32, 32)).astype(np.float32)
+    return [(x[i : i + batch], y[i : i + batch]) for i in range(0, len(x), batch)]
+
+
+# --------------------------------------------------------------------------------- contestants
+
+
+def ours(model, regression):
+    loss = nn.MSELoss() if regression else nn.CrossEntropyLoss()
+    optimizer = optim.Adam(model.parameters(), 1e-3)
 
     def step(x, y):
+        optimizer.zero_grad()
         value = loss(model(x), y)
         model.backward(loss.backward(), needs_input_grad=False)
         optimizer.step()
-        optimizer.zero_grad()
-        schedule.step()
         return float(value)
 
     return step
 
 
-def theirs(model, total_steps, channels_last):
+def theirs(model, regression, channels_last):
     """The same in PyTorch, layer by layer from our model, with our weights."""
-    layers = []
-    for layer in model:
-        if isinstance(layer, fastconv.nn.Conv2d):
-            out_channels, in_channels, *kernel = layer.weight.shape
-            layers.append(torch.nn.Conv2d(in_channels, out_channels, kernel))
-        elif isinstance(layer, fastconv.nn.Linear):
-            layers.append(torch.nn.Linear(*layer.weight.shape[::-1]))
-        elif isinstance(layer, fastconv.nn.MaxPool2d):
-            layers.append(torch.nn.MaxPool2d(2))
-        else:
-            layers.append(getattr(torch.nn, type(layer).__name__)())
-    net = torch.nn.Sequential(*layers)
-    net.load_state_dict(
-        {key: torch.from_numpy(array.copy()) for key, array in model.state_dict().items()}
-    )
+    import torch
+
+    class Residual(torch.nn.Module):
+        def __init__(self, body, shortcut):
+            super().__init__()
+            self.body, self.shortcut = body, shortcut
+
+        def forward(self, x):
+            return self.body(x) + (x if self.shortcut is None else self.shortcut(x))
+
+    def translated(layer):
+        if isinstance(layer, nn.Sequential):
+            return torch.nn.Sequential(*map(translated, layer))
+        if isinstance(layer, nn.Residual):
+            shortcut = layer.shortcut
+            return Residual(translated(layer.body), shortcut and translated(shortcut))
+        args, kwargs = layer._arguments
+        return getattr(torch.nn, type(layer).__name__)(*args, **kwargs)
+
+    net = translated(model)
+    state = {key: torch.from_numpy(array.copy()) for key, array in model.state_dict().items()}
+    net.load_state_dict(state, strict=False)  # theirs also counts the batches of a BatchNorm
     memory = torch.channels_last if channels_last else torch.contiguous_format
     net = net.to(memory_format=memory)
-    lr = recipes.LR
-    loss = torch.nn.CrossEntropyLoss(label_smoothing=recipes.LABEL_SMOOTHING)
-    optimizer = torch.optim.Adam(net.parameters(), lr, betas=(0.7, 0.9))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, lr, total_steps=total_steps, cycle_momentum=False
-    )
+    loss = torch.nn.MSELoss() if regression else torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
 
     def step(x, y):
         x = torch.from_numpy(x).contiguous(memory_format=memory)
@@ -68,55 +176,110 @@ def theirs(model, total_steps, channels_last):
         value = loss(net(x), torch.from_numpy(y))
         value.backward()
         optimizer.step()
-        schedule.step()
         return value.item()
 
     return step
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=fastconv.get_num_threads())
-    parser.add_argument("--steps", type=int, default=40, help="of a block")
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    fastconv.set_num_threads(options.threads)
-    torch.set_num_threads(options.threads)
+CONTESTANTS = ("fastconv", "torch, NCHW", "torch, channels-last")
 
-    data = mnist()
-    x_train = normalize(data.x_train, 0.1307, 0.3081)
-    y_train = data.y_train.astype(np.int64)
-    total = (options.steps + 3) * options.rounds + 10
+
+def contestant(which, name, threads):
+    """A function step(x, y) -> loss; every contestant starts from the same weights."""
     fastconv.manual_seed(0)
-    model = recipes.small_cnn(data.image_shape, data.num_classes)
-    contestants = {
-        "torch, NCHW": theirs(model, total, channels_last=False),
-        "torch, channels-last": theirs(model, total, channels_last=True),
-        "fastconv": ours(model, total),
-    }
+    model = NETWORKS[name][0]()
+    fastconv.set_num_threads(threads)
+    if which == "fastconv":
+        return ours(model, name == "generator")
+    import torch
 
-    def block(step, steps, first):
-        losses = []
-        for i in range(first, first + steps):
-            at = i * BATCH % (len(x_train) - BATCH)
-            losses.append(step(x_train[at : at + BATCH], y_train[at : at + BATCH]))
-        return losses
+    torch.set_num_threads(threads)
+    return theirs(model, name == "generator", which == "torch, channels-last")
 
-    first = {name: block(step, 10, 0) for name, step in contestants.items()}
-    for name, losses in first.items():
-        np.testing.assert_allclose(losses, first["fastconv"], rtol=2e-3, err_msg=name)
-    rates = {name: [] for name in contestants}
-    for turn in range(options.rounds):
-        for name, step in contestants.items():
-            block(step, 3, 10)
-            start = time.perf_counter()
-            block(step, options.steps, 10 + turn * options.steps)
-            rates[name].append(options.steps * BATCH / (time.perf_counter() - start))
-    print(f"{options.threads} threads, batch {BATCH}, images/s, median of {options.rounds} blocks")
-    for name, each in rates.items():
-        print(f"{name:<22} {statistics.median(each):7.0f}   best {max(each):7.0f}")
-    best = max(statistics.median(each) for name, each in rates.items() if name != "fastconv")
-    print(f"ratio to the better PyTorch {statistics.median(rates['fastconv']) / best:.2f}")
+
+# --------------------------------------------------------------------------------- measurements
+
+
+def run_steps(step, batches, count):
+    return [step(*batches[i % len(batches)]) for i in range(count)]
+
+
+def throughput(name, threads, rounds):
+    """Images per second of each contestant, and how far their losses lie apart."""
+    batches = batches_of(name)
+    batch = len(batches[0][0])
+    steps = {which: contestant(which, name, threads) for which in CONTESTANTS}
+    losses = {which: run_steps(step, batches, STEPS) for which, step in steps.items()}
+    apart = max(
+        abs(a - b) / max(1.0, abs(b))
+        for which in CONTESTANTS[1:]
+        for a, b in zip(losses["fastconv"], losses[which], strict=True)
+    )
+    rates = {which: [] for which in CONTESTANTS}
+    for _ in range(rounds):
+        for which, step in steps.items():
+            time.sleep(SLEEP)
+            run_steps(step, batches, 3)
+            count, start = 0, time.perf_counter()
+            while time.perf_counter() - start < BLOCK:
+                run_steps(step, batches, 4)
+                count += 4
+            rates[which].append(count * batch / (time.perf_counter() - start))
+    return rates, apart
+
+
+def peak_growth(which, name, threads):
+    """Bytes by which the peak of this process grows in ten steps after the first import."""
+    batches = batches_of(name)
+    step = contestant(which, name, threads)
+    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    run_steps(step, batches, 10)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+
+
+def memory(name, threads):
+    """The same of each contestant, measured in a process of its own."""
+    code = (
+        "import sys, bench_train; which, name, threads = sys.argv[1:]; "
+        "print(bench_train.peak_growth(which, name, int(threads)))"
+    )
+    return {
+        which: int(
+            subprocess.run(
+                [sys.executable, "-c", code, which, name, str(threads)],
+                cwd=Path(__file__).parent, capture_output=True, text=True, check=True,
+            ).stdout
+        )
+        for which in CONTESTANTS
+    }  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--networks", default=",".join(NETWORKS), help="default: %(default)s")
+    parser.add_argument("--threads", type=int, default=fastconv.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", metavar="FILE", help="write all figures there")
+    options = parser.parse_args()
+    print(f"{options.threads} threads; images/s, median (and best) of {options.rounds} blocks")
+    print(f"{'network':<10} {'fastconv':>15} {'torch NCHW':>15} {'channels-last':>15}"
+          "  ratio | MB ours, theirs  ratio | losses apart")  # fmt: skip
+    found = {}
+    for name in options.networks.split(","):
+        rates, apart = throughput(name, options.threads, options.rounds)
+        peaks = memory(name, options.threads)
+        middle = {which: statistics.median(each) for which, each in rates.items()}
+        ratio = middle["fastconv"] / max(middle[which] for which in CONTESTANTS[1:])
+        least = min(peaks[which] for which in CONTESTANTS[1:])
+        cells = " ".join(f"{middle[w]:7.0f} ({max(rates[w]):6.0f})" for w in CONTESTANTS)
+        print(
+            f"{name:<10} {cells}   {ratio:4.2f} | {peaks['fastconv'] / 1e6:6.0f} "
+            f"{least / 1e6:6.0f}   {peaks['fastconv'] / least:5.2f} | {apart:.1e}",
+            flush=True,
+        )
+        found[name] = {"rates": rates, "peak_growth": peaks, "losses_apart": apart}
+    if options.json:
+        Path(options.json).write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

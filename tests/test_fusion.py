@@ -219,7 +219,7 @@ def assert_same_as_one_by_one(net, x, seed=3):
         net.named_parameters(), twin.named_parameters(), strict=True
     ):
         np.testing.assert_array_equal(one.grad, other.grad, err_msg=name)
-    np.testing.assert_array_equal(net.eval()(x), want)
+    np.testing.assert_array_equal(net.eval()(x), one_by_one(list(twin.eval()), x))
 
 
 CHANNELS = 5
@@ -238,6 +238,8 @@ PARTS = {
     "zero": lambda d, **more: nn.LeakyReLU(0),
     "tanh": lambda d, **more: nn.Tanh(),
     "pool": lambda d, **more: getattr(nn, f"MaxPool{d}d")(2, 1),
+    "dilated pool": lambda d, **more: getattr(nn, f"MaxPool{d}d")(2, 1, dilation=2),
+    "norm": lambda d, dtype, rng: getattr(nn, f"BatchNorm{d}d")(CHANNELS, dtype=dtype),
     "residual": lambda d, **more: nn.Residual(
         nn.Sequential(nn.ReLU(), PARTS["conv"](d, **more), nn.ReLU())
     ),
@@ -260,7 +262,7 @@ def test_any_network_is_the_same_as_its_modules(names, ndim, batch, batched, lay
     net = nn.Sequential(*(PARTS[name](ndim, dtype=dtype, rng=rng) for name in names))
     space = (9, 8, 7)[:ndim]
     x = lay_out(rng.standard_normal((batch, CHANNELS, *space)).astype(dtype), layout)
-    if "pool" not in names and batch == 1 and not batched:
+    if not {"pool", "dilated pool", "norm"} & set(names) and batch == 1 and not batched:
         x = x[0]
     assert_same_as_one_by_one(net, x)
 
@@ -340,18 +342,42 @@ def test_frozen_parameters():
         np.testing.assert_array_equal(one, other)
 
 
-def test_either_way_back_after_either_way_forward():
-    x = distinct((2, 2, 5, 4))
+@pytest.mark.parametrize("layers", [slice(6), slice(6, None)], ids=["without", "with pool"])
+def test_its_own_way_back_after_either_way_forward(layers):
     results = []
-    for forward in (lambda net: net(x), lambda net: one_by_one(list(net), x)):
-        for backward in (
-            lambda net, grad: net.backward(grad),
-            lambda net, grad: one_by_one_backward(list(net), grad),
-        ):
-            net = cnn()
-            results.append(backward(net, np.ones_like(forward(net))))
-    for result in results[1:]:
-        np.testing.assert_array_equal(result, results[0])
+    for forward in (lambda net, x: net(x), lambda net, x: one_by_one(list(net), x)):
+        net = cnn()[layers]
+        net = nn.Sequential(nn.Conv2d(2, 2, 1, rng=np.random.default_rng(0), dtype="d"), *net)
+        results.append(net.backward(np.ones_like(forward(net, distinct((2, 2, 5, 4))))))
+    np.testing.assert_array_equal(*results)
+
+
+def test_one_by_one_back_after_its_own_way_forward():
+    results = []
+    for backward in (
+        nn.Sequential.backward,
+        lambda net, grad: one_by_one_backward(list(net), grad),
+    ):
+        net = cnn()[:6]
+        results.append(backward(net, np.ones_like(net(distinct((2, 2, 5, 4))))))
+    np.testing.assert_array_equal(*results)
+    net = cnn()
+    grad = np.ones_like(net(distinct((2, 2, 5, 4))))
+    with pytest.raises(RuntimeError, match="call the Sequential's backward"):
+        one_by_one_backward(list(net), grad)
+
+
+@pytest.mark.parametrize("order", ["relu first", "pool first"])
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_a_pool_beside_the_activation(order, dimensions, no_activation_runs):
+    """The layer before takes the ReLU, the one behind its gradient, through the pool."""
+    rng = np.random.default_rng(0)
+    conv, pool = getattr(nn, f"Conv{dimensions}d"), getattr(nn, f"MaxPool{dimensions}d")
+    middle = [nn.ReLU(), pool(2)] if order == "relu first" else [pool(2), nn.ReLU()]
+    net = nn.Sequential(
+        conv(2, 4, 3, rng=rng), *middle, nn.Flatten(), nn.Linear(4 * 2**dimensions, 3)
+    )
+    net.backward(net(rng.standard_normal((2, 2, *[6] * dimensions)).astype(np.float32)))
 
 
 def test_an_activation_whose_output_went_elsewhere_runs_by_itself():

@@ -53,4 +53,6 @@ def _load(family):
 available_isas = _available()
 isa = _choose()
 conv = _load("conv")
+norm = _load("norm")
+pointwise = _load("pointwise")
 pool = _load("pool")

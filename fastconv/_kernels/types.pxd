@@ -8,6 +8,7 @@ cdef extern from "vec.h" nogil:
     ctypedef float vec
     vec splat(real x)
     vec leaky(vec x, real slope)
+    vec gated(vec x, vec gate, real slope)
     void prefetch(const real* place, long ahead)
     vec first_lanes(vec x, long lanes)
     real sum_lanes(vec x)

@@ -90,6 +90,14 @@ static inline vec leaky(vec x, real slope) {
     return (vec)(((lane_indices)x & ~negative) | ((lane_indices)scaled & negative));
 }
 
+/* x where the gate is positive, else slope * x: 0 for a slope of 0, even of infinity. */
+static inline vec gated(vec x, vec gate, real slope) {
+    vec scaled = {0};
+    if (slope != 0) scaled = x * slope;
+    lane_indices open = gate > (vec){0};
+    return (vec)(((lane_indices)x & open) | ((lane_indices)scaled & ~open));
+}
+
 static inline real sum_lanes(vec x) {
     real sum[LANES];
     *(vec *)sum = x;

@@ -3,14 +3,15 @@
 import numpy as np
 
 from fastconv import _shapes
-from fastconv.functional import _arrays
+from fastconv.functional import _arrays, _passes
 
 __all__ = ["batch_norm", "batch_norm_backward", "group_norm", "group_norm_backward"]
 
 
 def batch_norm(
-    input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
-):
+    input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1,
+    eps=1e-5, *, num_threads=None,
+):  # fmt: skip
     """Normalizes each channel of (N, C, *space) or (N, C).
 
     training: by the mean and variance over batch and space; running_mean and running_var, unless
@@ -21,35 +22,47 @@ def batch_norm(
     Ioffe & Szegedy 2015, "Batch normalization".  Raises ValueError when training on a single value
     per channel, which has no variance.
     """
+    return _batch_norm(
+        input, running_mean, running_var, weight, bias, training, momentum, eps, num_threads
+    )
+
+
+def _batch_norm(
+    input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1,
+    eps=1e-5, num_threads=None, slope=1.0,
+):  # fmt: skip
+    """The same, and the activation behind: negative results are multiplied by `slope`."""
     op = "batch_norm"
     x = _with_channels(op, input)
-    count = x.size // max(x.shape[1], 1)
+    channels = x.shape[1]
+    count = x.size // max(channels, 1)
     running_mean = _running(op, "running_mean", running_mean, x, training)
     running_var = _running(op, "running_var", running_var, x, training)
-    weight, bias = _affine(op, weight, bias, x)
+    weight = _per_channel(op, "weight", weight, x)
+    bias = _per_channel(op, "bias", bias, x)
     if not training:
         mean, variance = running_mean.copy(), running_var
-        centred = x - _over_channels(mean, x)
     elif count == 1:
         raise ValueError(
             f"{op}: training needs more than one value per channel, got shape {x.shape}"
         )
     elif count == 0:
-        mean = variance = np.zeros(x.shape[1], x.dtype)
-        centred = x.copy(order="K")
+        mean = variance = np.zeros(channels, x.dtype)
     else:
-        axes = (0, *range(2, x.ndim))
-        centred, mean, variance = _centre(x, axes)
-        mean, variance = mean.reshape(-1), variance.reshape(-1)
+        mean, variance = (
+            each.astype(x.dtype)
+            for each in _passes.sums(op, "moments", [x], num_threads=num_threads)
+        )
         _move(running_mean, mean, momentum)
         _move(running_var, variance * (count / (count - 1)), momentum)
     inverse = 1 / np.sqrt(variance + eps)
-    factor = _over_channels(inverse, x)
-    factor = factor if weight is None else factor * weight
-    return _times_plus(centred, factor, bias), (mean, inverse)
+    factor = inverse if weight is None else inverse * weight
+    term = np.zeros(channels, x.dtype) if bias is None else bias
+    y = _passes.scale(op, x, None, mean, factor, factor, term, slope, num_threads)
+    return y, (mean, inverse)
 
 
-def batch_norm_backward(grad_output, input, weight, saved, training):
+def batch_norm_backward(grad_output, input, weight, saved, training, *, num_threads=None):
     """Gradients of `batch_norm`: (grad_input, grad_weight, grad_bias).
 
     saved: what the forward pass returned.  weight: None where there was none.  training: whether
@@ -58,16 +71,21 @@ def batch_norm_backward(grad_output, input, weight, saved, training):
     op = "batch_norm_backward"
     x = _with_channels(op, input)
     g = _arrays.as_like(op, "grad_output", grad_output, x)
-    weight, _ = _affine(op, weight, None, x)
-    mean, inverse = (_over_channels(each, x) for each in _saved(op, saved, (x.shape[1],), x))
-    axes = (0, *range(2, x.ndim))
-    normal = (x - mean) * inverse
-    grad_weight, grad_bias = (g * normal).sum(axes), g.sum(axes)
-    if weight is not None:
-        g = g * weight
-    if training and x.size:
-        g = _without_mean(g, normal, axes)
-    return g * inverse, grad_weight, grad_bias
+    weight = _per_channel(op, "weight", weight, x)
+    mean, inverse = _saved(op, saved, (x.shape[1],), x)
+    if x.size == 0:
+        return np.zeros_like(x), np.zeros_like(mean), np.zeros_like(mean)
+    total, crossed = _passes.sums(op, "products", [g, x], [mean], num_threads)
+    grad_weight, grad_bias = (crossed * inverse).astype(x.dtype), total.astype(x.dtype)
+    of_g = inverse if weight is None else inverse * weight
+    by = term = np.zeros_like(mean)
+    if training:
+        # What a change of one value does to the mean and to the variance.
+        count = x.size // x.shape[1]
+        by = (-of_g * inverse * inverse * (crossed / count)).astype(x.dtype)
+        term = (-of_g * (total / count)).astype(x.dtype)
+    grad = _passes.scale(op, x, g, mean, by, of_g, term, num_threads=num_threads)
+    return grad, grad_weight, grad_bias
 
 
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
@@ -133,19 +151,22 @@ def _over_channels(values, x):
 
 
 def _per_channel(op, name, values, x):
+    """`values` (C,), contiguous; None stands for none."""
+    if values is None:
+        return None
     values = _arrays.as_array(op, name, values, x.dtype)
     if values.shape != (x.shape[1],):
         raise ValueError(
             f"{op}: {name} must have shape ({x.shape[1]},), one for each channel, "
             f"got {values.shape}"
         )
-    return values
+    return np.ascontiguousarray(values)
 
 
 def _affine(op, weight, bias, x):
     return tuple(
-        None if values is None else _over_channels(_per_channel(op, name, values, x), x)
-        for name, values in (("weight", weight), ("bias", bias))
+        None if values is None else _over_channels(values, x)
+        for values in (_per_channel(op, "weight", weight, x), _per_channel(op, "bias", bias, x))
     )
 
 
@@ -174,7 +195,7 @@ def _saved(op, saved, shape, x):
             f"{op}: saved must be two arrays of shape {shape}, as the forward pass returned them, "
             f"got {mean.shape} and {inverse.shape}"
         )
-    return mean, inverse
+    return np.ascontiguousarray(mean), np.ascontiguousarray(inverse)
 
 
 def _centre(x, axes):

@@ -8,7 +8,7 @@ that `fastconv.manual_seed` sets.
 
 from fastconv.nn import init
 from fastconv.nn.activation import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Tanh
-from fastconv.nn.container import Residual, Sequential
+from fastconv.nn.container import Sequential
 from fastconv.nn.conv import (
     Conv1d,
     Conv2d,
@@ -34,6 +34,7 @@ from fastconv.nn.pooling import (
     MaxPool2d,
     MaxPool3d,
 )
+from fastconv.nn.residual import Residual
 from fastconv.nn.shape import Flatten, PixelShuffle, PixelUnshuffle, Upsample
 
 __all__ = [

@@ -1,7 +1,7 @@
 """Modules made of modules."""
 
 from fastconv.nn import fusion
-from fastconv.nn.module import Module
+from fastconv.nn.module import Module, check_module
 
 
 class Sequential(Module):
@@ -9,9 +9,13 @@ class Sequential(Module):
 
     Their names are "0", "1", ...; a single dict gives others: `Sequential({"conv": ..., ...})`.
 
-    A ReLU or LeakyReLU beside a convolution or Linear is computed by that layer's kernel, forward
-    and backward, to the same values.  Modules whose methods are overridden are called as they are.
+    Neighbours run together, to the same values: a layer computes the ReLU or LeakyReLU beside it,
+    and a pool takes the place of the ReLU before it.  What they keep for backward they keep
+    together: call the Sequential's backward, not theirs.  Modules whose methods are overridden are
+    called as they are.
     """
+
+    _steps = ()
 
     def __init__(self, *modules):
         if len(modules) == 1 and isinstance(modules[0], dict):
@@ -19,7 +23,7 @@ class Sequential(Module):
         else:
             named = {str(index): module for index, module in enumerate(modules)}
         for name, module in named.items():
-            _check_module("Sequential", name, module)
+            check_module("Sequential", name, module)
             if not isinstance(name, str) or not name or "." in name or hasattr(self, name):
                 raise ValueError(
                     "Sequential: the name of a module must be a word without '.' that is no "
@@ -28,13 +32,12 @@ class Sequential(Module):
             setattr(self, name, module)
 
     def forward(self, input):
-        modules = list(self.children())[::-1]
-        while modules:
-            module = modules.pop()
-            if modules and fusion.fits_behind(module, modules[-1]):
-                input = fusion.forward(module, modules.pop(), input)
-            else:
-                input = module(input)
+        before, done = None, []
+        for step in fusion.steps(self.children()):
+            input = step.forward(input, before)
+            before = step.carried(before)
+            done.append(step)
+        self._steps = done if self.training else []
         return input
 
     def backward(self, grad_output, needs_input_grad=True):
@@ -43,16 +46,18 @@ class Sequential(Module):
         Without `needs_input_grad` it ends at the first module that learns, which then need not
         compute the gradient of its input either; the result is None.
         """
-        modules = list(self.children())
+        steps, self._steps, passed = self._steps, [], None
+        if not steps or not all(step.is_current() for step in steps):
+            steps = [fusion.Step(module) for module in self.children()]
         if not needs_input_grad:
-            while modules and not _learns(modules[0]):
-                del modules[0]
-        while modules:
-            module = modules.pop()
-            if modules and fusion.fits_before(module, modules[-1]):
-                grad_output = fusion.backward(module, modules.pop(), grad_output)
-            else:
-                grad_output = module.backward(grad_output, needs_input_grad or bool(modules))
+            while steps and not any(map(_learns, steps[0].modules)):
+                del steps[0]
+        while steps:
+            step = steps.pop()
+            grad_output = step.backward(
+                grad_output, needs_input_grad or bool(steps), step is passed
+            )
+            passed = step.before or passed
         return grad_output if needs_input_grad else None
 
     def __len__(self):
@@ -65,43 +70,6 @@ class Sequential(Module):
         if isinstance(index, slice):
             return Sequential(dict(list(self.named_children())[index]))
         return list(self.children())[index]
-
-
-class Residual(Module):
-    """body(x) + shortcut(x), or body(x) + x without a shortcut.
-
-    He et al. 2016, "Deep residual learning for image recognition", equations 1 and 2.
-    """
-
-    def __init__(self, body, shortcut=None):
-        _check_module("Residual", "body", body)
-        if shortcut is not None:
-            _check_module("Residual", "shortcut", shortcut)
-        self.body = body
-        self.shortcut = shortcut
-
-    def forward(self, input):
-        output = self.body(input)
-        identity = input if self.shortcut is None else self.shortcut(input)
-        if output.shape != identity.shape:
-            raise ValueError(
-                "Residual: body and shortcut must give outputs of one shape, "
-                f"got {output.shape} and {identity.shape}"
-            )
-        return output + identity
-
-    def backward(self, grad_output, needs_input_grad=True):
-        grad_input = self.body.backward(grad_output, needs_input_grad)
-        identity = grad_output
-        if self.shortcut is not None:
-            identity = self.shortcut.backward(grad_output, needs_input_grad)
-        # Not in place: either may be `grad_output` itself.
-        return grad_input + identity if needs_input_grad else None
-
-
-def _check_module(op, name, value):
-    if not isinstance(value, Module):
-        raise TypeError(f"{op}: {name} must be a Module, got {type(value).__name__}")
 
 
 def _learns(module):

@@ -1,60 +1,135 @@
-"""A layer and the activation beside it in one kernel call: what `Sequential` does with neighbours.
+"""Neighbours that run together: what `Sequential` does with a layer, its activation and its pool.
 
-Forward, a convolution or Linear applies the ReLU or LeakyReLU behind it as it stores its output.
-Backward, it applies the gradient of the one before it as it stores the gradient of its input.
-Values are those of the modules called one by one, and so is what each of them keeps for backward:
-neither way back depends on how the way forward was gone.
+Forward, a layer applies the ReLU or LeakyReLU behind it as it stores its output, and a ReLU and a
+max-pool change places if need be: the maximum of what is positive is the positive maximum.
+Backward, a layer applies the gradient of the activation before it as it stores the gradient of its
+input, even through a pool or Flatten in between: what is positive after these was before.  Values
+are those of the modules called one by one.
+
+The steps of the last forward pass know which modules ran together and on which arrays.  A step
+whose modules have run since is void, and then every module goes back by itself.
 """
 
 from fastconv.nn.activation import LeakyReLU, ReLU, _Rectifier
 from fastconv.nn.affine import _AffineMap
+from fastconv.nn.normalization import _BatchNorm
+from fastconv.nn.pooling import _MaxPool
+from fastconv.nn.residual import Residual
+from fastconv.nn.shape import Flatten
+
+# Classes whose `_forward` takes a slope, and those whose `_backward` does.
+_FORWARD = (_AffineMap, _BatchNorm, Residual)
+_BACKWARD = (_AffineMap, Residual)
 
 # As they are now: who replaces one of these, in a class or an object, wants it called.
-_METHODS = {base: (base.__call__, base.forward, base.backward) for base in (_AffineMap, _Rectifier)}
+_METHODS = {
+    base: (base.__call__, base.forward, base.backward)
+    for base in (_AffineMap, _BatchNorm, Residual, _Rectifier, _MaxPool, Flatten)
+}
 
 
-def fits_behind(layer, activation):
-    """Whether the layer can apply the activation to its output."""
-    return _is_activation(activation) and _is_layer(layer)
+def steps(modules):
+    """The modules in the steps in which they run."""
+    modules = list(modules)[::-1]
+    while modules:
+        layer, activation, pool = modules.pop(), None, None
+        if _is_activation([layer]):
+            layer, activation = None, layer
+        elif _is(layer, *_FORWARD):
+            if _is_activation(modules[-1:]):
+                activation = modules.pop()
+                if type(activation) is ReLU and _is_pool(modules[-1:]):
+                    pool = modules.pop()
+            elif _is_pool(modules[-1:]) and _is_activation(modules[-2:-1], ReLU):
+                pool, activation = modules.pop(), modules.pop()
+        yield Step(layer, activation, pool)
 
 
-def forward(layer, activation, input):
-    """The activation's output."""
-    output = layer._forward(input, activation._slope)
-    activation.save_for_backward(output)
-    return output
+class Step:
+    """A module, or an activation of the ReLU family and what runs with it: a layer and a pool."""
+
+    def __init__(self, layer, activation=None, pool=None):
+        self.layer, self.activation, self.pool = layer, activation, pool
+        self.modules = [each for each in (layer, activation, pool) if each is not None]
+        self.before = None
+
+    def forward(self, input, before=None):
+        """The output.  `before`: the step whose rectified output `input` is, moved about or not."""
+        layer, activation = self.layer, self.activation
+        if _is(layer, *_BACKWARD):
+            self.before = before
+        if activation is None:
+            output = layer(input)
+        elif layer is None:
+            output = activation(input)
+        else:
+            output = layer._forward(input, activation._slope)
+            if self.pool is None:
+                activation.save_for_backward(output)
+            else:
+                # Smaller than what goes into the pool, and where it is positive that was.
+                self.output = output = self.pool(output)
+                activation._saved = None
+        self.saved = [each._saved for each in self.modules]
+        return output
+
+    def carried(self, before):
+        """The step whose rectified values this one's output holds, `before` doing so for its input.
+
+        A pool of a LeakyReLU may add up gradients that were to be scaled one by one.
+        """
+        if self.activation is not None:
+            return self
+        moves = _is(self.layer, Flatten) or (
+            before is not None and type(before.activation) is ReLU and _is_pool([self.layer])
+        )
+        return before if moves else None
+
+    def is_current(self):
+        """Whether none of the modules has run since."""
+        return all(a._saved is saved for a, saved in zip(self.modules, self.saved, strict=True))
+
+    def backward(self, grad_output, needs_input_grad=True, passed=False):
+        """The gradient of the input; `passed`: grad_output has passed the activation already."""
+        activation, layer = self.activation, self.layer
+        if activation is not None:
+            if self.pool is None:
+                (output,) = activation.saved_for_backward()
+            else:
+                output = self.output
+            if not passed:
+                grad_output = activation.function_backward(
+                    grad_output, output, **activation.options
+                )
+            if self.pool is not None:
+                grad_output = self.pool.backward(grad_output)
+            if layer is None:
+                return grad_output
+        if self.before is None:
+            return layer.backward(grad_output, needs_input_grad)
+        return layer._backward(grad_output, needs_input_grad, self.before.activation._slope)
 
 
-def fits_before(layer, activation):
-    """Whether the layer can apply the activation's gradient: what went into it is what came out."""
-    return (
-        _is_activation(activation)
-        and _is_layer(layer)
-        and layer._saved is not None
-        and activation._saved is not None
-        and layer._saved[0] is activation._saved[0]
+def _is(module, *bases):
+    """Whether a module runs the methods of one of these classes."""
+    for base in bases:
+        if isinstance(module, base):
+            bound = module.forward, module.backward
+            methods = type(module).__call__, *(getattr(each, "__func__", each) for each in bound)
+            return methods == _METHODS[base]
+    return False
+
+
+def _is_activation(modules, *types):
+    """Whether there is a module, an activation of the ReLU family."""
+    return any(
+        type(each) in (types or (ReLU, LeakyReLU))
+        and _is(each, _Rectifier)
+        and each._slope is not None
+        for each in modules
     )
 
 
-def backward(layer, activation, grad_output):
-    """The gradient of the activation's input."""
-    activation.saved_for_backward()
-    return layer._backward(grad_output, True, activation._slope)
-
-
-def _is_layer(module):
-    return isinstance(module, _AffineMap) and _runs_methods_of(_AffineMap, module)
-
-
-def _is_activation(module):
-    return (
-        type(module) in (ReLU, LeakyReLU)
-        and _runs_methods_of(_Rectifier, module)
-        and module._slope is not None
-    )
-
-
-def _runs_methods_of(base, module):
-    bound = module.forward, module.backward
-    methods = (type(module).__call__, *(getattr(each, "__func__", each) for each in bound))
-    return methods == _METHODS[base]
+def _is_pool(modules):
+    """Whether there is a module, a max-pool each of whose windows holds an element."""
+    return any(_is(each, _MaxPool) and each.dilation == 1 for each in modules)

@@ -133,7 +133,8 @@ class Module:
         if self._saved is None:
             raise RuntimeError(
                 f"{type(self).__name__}: backward needs a forward in training mode before it, one "
-                "for each backward (a module used twice in a model keeps only its last forward)"
+                "for each backward (a module used twice in a model keeps only its last forward; "
+                "in a Sequential, call the Sequential's backward)"
             )
         values, self._saved = self._saved, None
         return values
@@ -272,6 +273,12 @@ class Module:
             return f"{type(self).__name__}({''.join(lines)})"
         body = "\n".join(lines).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {body}\n)"
+
+
+def check_module(op, name, value):
+    """TypeError if a part of a container is no Module."""
+    if not isinstance(value, Module):
+        raise TypeError(f"{op}: {name} must be a Module, got {type(value).__name__}")
 
 
 def _each_once(named):

@@ -4,6 +4,7 @@ import numpy as np
 
 from fastconv import functional as F
 from fastconv._shapes import integer
+from fastconv.functional.normalization import _batch_norm
 from fastconv.nn.affine import _Affine
 from fastconv.nn.module import Parameter
 
@@ -38,6 +39,10 @@ class _BatchNorm(_Norm):
         self.register_buffer("num_batches_tracked", np.zeros((), np.int64) if tracked else None)
 
     def forward(self, input):
+        return self._forward(input)
+
+    def _forward(self, input, slope=1.0):
+        """The same, and the activation behind: negative results are multiplied by `slope`."""
         if np.ndim(input) not in self.ranks:
             raise ValueError(
                 f"{type(self).__name__}: input must have {' or '.join(map(str, self.ranks))} axes, "
@@ -49,7 +54,7 @@ class _BatchNorm(_Norm):
             self.num_batches_tracked += 1
             if momentum is None:  # a plain mean over all batches
                 momentum = 1 / int(self.num_batches_tracked)
-        output, statistics = F.batch_norm(
+        output, statistics = _batch_norm(
             input,
             self.running_mean,
             self.running_var,
@@ -57,6 +62,7 @@ class _BatchNorm(_Norm):
             training=self.training or not tracked,
             momentum=0.0 if momentum is None else momentum,
             eps=self.eps,
+            slope=slope,
         )
         self.save_for_backward(input, statistics)
         return output

@@ -1,7 +1,8 @@
 """Optimizers, in order of increasing complexity: SGD, RMSprop, Adam, AdamW.
 
-Each is one method `update`, the mathematics for one parameter, in place.  Its temporaries live in
-scratch arrays that all parameters share, so after the first step nothing is allocated.
+Each is one method `update`, the mathematics for one parameter, in place: for SGD and Adam one pass
+of a kernel; RMSprop has its temporaries in scratch arrays that all parameters share.  So after the
+first step nothing is allocated.
 """
 
 import copy
@@ -9,6 +10,7 @@ import math
 
 import numpy as np
 
+from fastconv.functional import _passes
 from fastconv.nn import Module, Parameter
 
 
@@ -178,7 +180,7 @@ class Optimizer:
                 f"{self._name}.load_state_dict: {name} must have the shape of its parameter, "
                 f"{parameter.shape}, got {value.shape}"
             )
-        return value.astype(parameter.dtype)
+        return value.astype(parameter.dtype, order="C")
 
     def __repr__(self):
         options = [
@@ -221,25 +223,15 @@ class SGD(Optimizer):
             )
 
     def update(self, data, grad, state, group):
-        momentum, keep = group["momentum"], 1 - group["dampening"]
-        grad = self.decayed(data, grad, group["weight_decay"])
-        step = self.scratch(data)
-        if not momentum:
-            np.multiply(grad, group["lr"], out=step)
-        else:
-            buffer = state.get("momentum_buffer")
-            if buffer is None:
-                buffer = state["momentum_buffer"] = np.array(grad, data.dtype)
-            else:
-                buffer *= momentum
-                buffer += grad if keep == 1 else np.multiply(grad, keep, out=step)
-            if group["nesterov"]:
-                np.multiply(buffer, momentum, out=step)
-                step += grad
-                step *= group["lr"]
-            else:
-                np.multiply(buffer, group["lr"], out=step)
-        data -= step
+        momentum, keep, buffer = group["momentum"], 1 - group["dampening"], None
+        if momentum:
+            if "momentum_buffer" not in state:
+                keep = 1
+            buffer = zeros(state, "momentum_buffer", data)
+        _passes.update(
+            "sgd", data, grad, [buffer], group["lr"], momentum, keep, group["weight_decay"],
+            group["nesterov"],
+        )  # fmt: skip
 
 
 class RMSprop(Optimizer):
@@ -329,29 +321,20 @@ class Adam(Optimizer):
             self._check_fraction("betas", beta)
 
     def update(self, data, grad, state, group):
-        grad = self.decayed(data, grad, group["weight_decay"])
-        self.adapt(data, grad, state, group)
+        self.adapt(data, grad, state, group, decay=group["weight_decay"])
 
-    def adapt(self, data, grad, state, group):
-        """The formula without its weight decay."""
+    def adapt(self, data, grad, state, group, decay=0.0, shrink=1.0):
+        """The formula: data times `shrink` less a step along the gradient with its decay."""
         beta1, beta2 = group["betas"]
         time = state["step"] = state.get("step", 0) + 1
-        step = self.scratch(data)
-        mean = zeros(state, "exp_avg", data)
-        running_mean(mean, beta1, grad, step)
-        square = zeros(state, "exp_avg_sq", data)
-        running_mean(square, beta2, np.multiply(grad, grad, out=step), step)
-        if group["amsgrad"]:
-            largest = zeros(state, "max_exp_avg_sq", data)
-            square = np.maximum(largest, square, out=largest)
-        # Both sides of the fraction times sqrt(1 - beta2^t): one pass over the array less
-        # (section 2 of the paper).
+        mean, square = zeros(state, "exp_avg", data), zeros(state, "exp_avg_sq", data)
+        largest = zeros(state, "max_exp_avg_sq", data) if group["amsgrad"] else None
+        # Both sides of the fraction times sqrt(1 - beta2^t): section 2 of the paper.
         correction = math.sqrt(1 - beta2**time)
-        np.sqrt(square, out=step)
-        step += group["eps"] * correction
-        np.divide(mean, step, out=step)
-        step *= group["lr"] * correction / (1 - beta1**time)
-        data -= step
+        _passes.update(
+            "adam", data, grad, [mean, square, largest], shrink, decay, beta1, beta2,
+            group["lr"] * correction / (1 - beta1**time), group["eps"] * correction,
+        )  # fmt: skip
 
 
 class AdamW(Adam):
@@ -366,14 +349,14 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad)
 
     def update(self, data, grad, state, group):
-        data *= 1 - group["lr"] * group["weight_decay"]
-        self.adapt(data, grad, state, group)
+        shrink = 1 - group["lr"] * group["weight_decay"]
+        self.adapt(data, grad, state, group, shrink=shrink)
 
 
 def zeros(state, name, data):
     """state[name], at first an array of zeros like `data`."""
     if name not in state:
-        state[name] = np.zeros_like(data)
+        state[name] = np.zeros(data.shape, data.dtype)  # C-contiguous
     return state[name]
 
 

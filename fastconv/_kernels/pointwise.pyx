@@ -1,0 +1,186 @@
+# cython: language_level=3
+"""One pass over arrays of equal shape: activations with sums, and the steps of the optimizers.
+
+# Design:
+#
+# a) Arrays come flat.  All of these are bound by memory: what counts is that every array is walked
+#    once, by all threads, and that nothing is written to be read again.
+#
+# b) Every element is computed by itself, so the bits do not depend on the number of threads; nor
+#    do they on the floating-point mode of the caller: every task sets its own (float_mode.h).
+#
+# c) Kernels trust their arguments; their callers have checked them.
+"""
+
+from cython.parallel cimport prange
+
+from fastconv._kernels.types cimport (
+    FLUSH_DENORMALS, KEEP_DENORMALS, LANES, gated, idx_t, leaky, real, set_float_mode, vec,
+)
+
+cdef extern from *:
+    """
+    #include <math.h>
+    #ifdef FASTCONV_F64
+    #define square_root sqrt
+    #else
+    #define square_root sqrtf
+    #endif
+    """
+    real square_root(real x) nogil
+
+cdef enum:
+    CHUNK = 16384       # elements of a task
+
+
+cdef struct rectify_t:
+    const real* a
+    const real* b       # or NULL
+    const real* gate    # or NULL
+    real slope
+    real* y
+
+
+cdef inline vec rectified(bint SUM, bint GATED, const rectify_t* p, idx_t i) noexcept nogil:
+    cdef vec x = (<const vec*> (p.a + i))[0]
+    if SUM:
+        x = x + (<const vec*> (p.b + i))[0]
+    return gated(x, (<const vec*> (p.gate + i))[0], p.slope) if GATED else leaky(x, p.slope)
+
+
+cdef inline void rectify_chunk(bint SUM, bint GATED, const rectify_t* p, idx_t begin,
+                               idx_t end) noexcept nogil:
+    cdef idx_t i = begin, j
+    cdef real edge[4][LANES]
+    cdef rectify_t last
+    while i + LANES <= end:
+        (<vec*> (p.y + i))[0] = rectified(SUM, GATED, p, i)
+        i += LANES
+    if i < end:
+        for j in range(LANES):
+            edge[0][j] = p.a[i + j] if i + j < end else 0
+            if SUM:
+                edge[1][j] = p.b[i + j] if i + j < end else 0
+            if GATED:
+                edge[2][j] = p.gate[i + j] if i + j < end else 0
+        last.a, last.b, last.gate, last.slope = edge[0], edge[1], edge[2], p.slope
+        (<vec*> edge[3])[0] = rectified(SUM, GATED, &last, 0)
+        for j in range(end - i):
+            p.y[i + j] = edge[3][j]
+
+
+cdef void rectify_task(const rectify_t* p, idx_t begin, idx_t end) noexcept nogil:
+    if p.b == NULL and p.gate == NULL:
+        rectify_chunk(False, False, p, begin, end)
+    elif p.b == NULL:
+        rectify_chunk(False, True, p, begin, end)
+    elif p.gate == NULL:
+        rectify_chunk(True, False, p, begin, end)
+    else:
+        rectify_chunk(True, True, p, begin, end)
+
+
+def rectify(const real[::1] a, const real[::1] b, const real[::1] gate, double slope, real[::1] y,
+            int num_threads):
+    """y = a, or a + b, times `slope` where that is negative; or, with a gate, where that is not
+    positive, which is the gradient of the same, the gate being its output.
+
+    A slope of 0 gives 0, even of infinity.  b and gate may be None.
+    """
+    cdef idx_t size = y.shape[0], i
+    cdef rectify_t p
+    cdef unsigned mode, wanted
+    if size == 0:
+        return
+    p.a, p.y, p.slope = &a[0], &y[0], <real> slope
+    p.b = &b[0] if b is not None else NULL
+    p.gate = &gate[0] if gate is not None else NULL
+    # What only selects keeps every bit.
+    wanted = KEEP_DENORMALS if p.b == NULL and (slope == 0 or slope == 1) else FLUSH_DENORMALS
+    for i in prange((size + CHUNK - 1) // CHUNK, nogil=True, num_threads=num_threads,
+                    schedule="static"):
+        mode = set_float_mode(wanted)
+        rectify_task(&p, i * CHUNK, min(size, (i + 1) * CHUNK))
+        set_float_mode(mode)
+
+
+# ------------------------------------------------------------------------------- optimizers
+
+cdef void sgd_chunk(real* data, const real* grad, real* buffer, idx_t n, real lr, real momentum,
+                    real keep, real decay, bint nesterov) noexcept nogil:
+    cdef idx_t i
+    cdef real g
+    if buffer == NULL:
+        for i in range(n):
+            data[i] = data[i] - lr * (grad[i] + decay * data[i])
+    elif nesterov:
+        for i in range(n):
+            g = grad[i] + decay * data[i]
+            buffer[i] = momentum * buffer[i] + keep * g
+            data[i] = data[i] - lr * (g + momentum * buffer[i])
+    else:
+        for i in range(n):
+            buffer[i] = momentum * buffer[i] + keep * (grad[i] + decay * data[i])
+            data[i] = data[i] - lr * buffer[i]
+
+
+def sgd(real[::1] data, const real[::1] grad, real[::1] buffer, double lr, double momentum,
+        double keep, double decay, bint nesterov, int num_threads):
+    """One step of SGD; `buffer` may be None, and `keep` is what it takes of the gradient."""
+    cdef idx_t size = data.shape[0], i
+    cdef real* x = &data[0] if size else NULL
+    cdef const real* g = &grad[0] if size else NULL
+    cdef real* b = &buffer[0] if size and buffer is not None else NULL
+    cdef unsigned mode
+    for i in prange((size + CHUNK - 1) // CHUNK, nogil=True, num_threads=num_threads,
+                    schedule="static"):
+        mode = set_float_mode(FLUSH_DENORMALS)
+        sgd_chunk(x + i * CHUNK, g + i * CHUNK, b + i * CHUNK if b != NULL else NULL,
+                  min(<idx_t> CHUNK, size - i * CHUNK), <real> lr, <real> momentum, <real> keep,
+                  <real> decay, nesterov)
+        set_float_mode(mode)
+
+
+cdef void adam_chunk(real* data, const real* grad, real* mean, real* square, real* largest,
+                     idx_t n, real shrink, real decay, real keep1, real take1, real keep2,
+                     real take2, real step, real eps) noexcept nogil:
+    cdef idx_t i
+    cdef real g
+    if largest == NULL:
+        for i in range(n):
+            g = grad[i] + decay * data[i]
+            mean[i] = keep1 * mean[i] + take1 * g
+            square[i] = keep2 * square[i] + take2 * g * g
+            data[i] = shrink * data[i] - step * (mean[i] / (square_root(square[i]) + eps))
+    else:
+        for i in range(n):
+            g = grad[i] + decay * data[i]
+            mean[i] = keep1 * mean[i] + take1 * g
+            square[i] = keep2 * square[i] + take2 * g * g
+            # So that a NaN stays one.
+            largest[i] = largest[i] if largest[i] > square[i] else square[i]
+            data[i] = shrink * data[i] - step * (mean[i] / (square_root(largest[i]) + eps))
+
+
+def adam(real[::1] data, const real[::1] grad, real[::1] mean, real[::1] square,
+         real[::1] largest, double shrink, double decay, double beta1, double beta2, double step,
+         double eps, int num_threads):
+    """One step of Adam: data = shrink data - step mean / (sqrt(square) + eps).
+
+    `largest` may be None; `decay` is that of the gradient, `shrink` that of AdamW.
+    """
+    cdef idx_t size = data.shape[0], i
+    cdef real* x = &data[0] if size else NULL
+    cdef const real* g = &grad[0] if size else NULL
+    cdef real* m = &mean[0] if size else NULL
+    cdef real* v = &square[0] if size else NULL
+    cdef real* top = &largest[0] if size and largest is not None else NULL
+    cdef unsigned mode
+    for i in prange((size + CHUNK - 1) // CHUNK, nogil=True, num_threads=num_threads,
+                    schedule="static"):
+        mode = set_float_mode(FLUSH_DENORMALS)
+        adam_chunk(x + i * CHUNK, g + i * CHUNK, m + i * CHUNK, v + i * CHUNK,
+                   top + i * CHUNK if top != NULL else NULL, min(<idx_t> CHUNK, size - i * CHUNK),
+                   <real> shrink, <real> decay, <real> beta1, <real> (1 - beta1), <real> beta2,
+                   <real> (1 - beta2), <real> step, <real> eps)
+        set_float_mode(mode)

@@ -1,0 +1,79 @@
+"""From checked arrays to the kernels that walk them once, by element or channel by channel.
+
+A kernel takes contiguous memory.  An array that lies otherwise is copied, in the order in memory
+of the first one, which is that of the result.
+"""
+
+import numpy as np
+
+from fastconv import _kernels, _threads
+from fastconv.functional import _arrays
+
+# Multiply-adds in the time that memory takes for one element.
+WORK = 8
+
+
+def _lines(array, last):
+    """The array C-contiguous, with the channels as its last axis where that is the order."""
+    return np.ascontiguousarray(np.moveaxis(array, 1, -1) if last else array)
+
+
+def _planes(array, last):
+    """(N, C, *space) as (outer, C, inner), where channels are last with an inner of 1."""
+    shape = (-1, array.shape[1], 1) if last else (*array.shape[:2], -1)
+    return _lines(array, last).reshape(shape)
+
+
+def _threads_for(op, num_threads, x):
+    return _threads.effective(op, num_threads, WORK * x.size)
+
+
+def sums(op, kernel, arrays, values=(), num_threads=None):
+    """What the kernel `kernel` finds for each channel: two float64 arrays (C,)."""
+    x = arrays[-1]
+    last = _arrays.channels_last(x)
+    planes = [_planes(array, last) for array in arrays]
+    found = np.empty(x.shape[1]), np.empty(x.shape[1])
+    run = getattr(_kernels.norm[x.dtype.char], kernel)
+    if run(*planes, *values, *found, _threads_for(op, num_threads, x)):
+        raise MemoryError(f"{op}: no memory for the sums")
+    return found
+
+
+def scale(op, x, g, mean, by, of_g, term, slope=1.0, num_threads=None):
+    """g of_g + (x - mean) by + term, with the factors (C,) of each channel.
+
+    Without g there is no first term, and negative results are multiplied by `slope`.
+    """
+    y = _arrays.empty(op, x.shape, x.dtype, x)
+    if x.size:
+        last = _arrays.channels_last(x)
+        _kernels.norm[x.dtype.char].scale(
+            _planes(x, last), None if g is None else _planes(g, last), mean, by, of_g, term,
+            slope, _planes(y, last), _threads_for(op, num_threads, x),
+        )  # fmt: skip
+    return y
+
+
+def rectify(op, x, plus=None, gate=None, slope=0.0, num_threads=None):
+    """x, or x + plus, times `slope` where it is negative; with a gate, where that is not positive.
+
+    The second is the gradient of the first, `gate` being its output or, without `plus`, its input.
+    """
+    y = _arrays.empty(op, x.shape, x.dtype, x)
+    last = _arrays.channels_last(x)
+    flat = [None if each is None else _lines(each, last).reshape(-1) for each in (x, plus, gate, y)]
+    _kernels.pointwise[x.dtype.char].rectify(
+        *flat[:3], slope, flat[3], _threads_for(op, num_threads, x)
+    )
+    return y
+
+
+def update(kernel, data, grad, states, *numbers):
+    """One step of the optimizer `kernel`: data and its states, C-contiguous or None, change."""
+    lines = [np.ascontiguousarray(each, data.dtype).reshape(-1) for each in (data, grad)]
+    states = [None if each is None else each.reshape(-1) for each in states]
+    threads = _threads_for(kernel, None, data)
+    getattr(_kernels.pointwise[data.dtype.char], kernel)(*lines, *states, *numbers, threads)
+    if not data.flags.c_contiguous:
+        data[...] = lines[0].reshape(data.shape)
