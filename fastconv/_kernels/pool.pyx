@@ -12,6 +12,8 @@
 #    of equals wins, a window of -inf keeps a valid place, and the last NaN wins, as in PyTorch.
 #    The choice is a bit mask, never a branch: which element is larger cannot be predicted.
 #
+#    Where windows tile the input, as most do, it keeps a byte for each (pool_tiles.pxi).
+#
 # d) A mean (pool_mean.pxi) is separable: the rows of a window are added first, whole rows at a
 #    time, then the columns of each window.  Tables of the windows' first cells, ends and divisors
 #    serve regular and adaptive pools alike.
@@ -25,13 +27,13 @@
 
 from cython.parallel cimport prange
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport llabs
 from libc.string cimport memset
 
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
-    FLUSH_DENORMALS, KEEP_DENORMALS, idx_t, real, set_float_mode,
+    FLUSH_DENORMALS, KEEP_DENORMALS, LANES, idx_t, lane_index, lane_indices, real, set_float_mode, splat, vec,
 )
 
 cdef enum:
@@ -70,6 +72,7 @@ cdef inline idx_t part_begin(idx_t part, idx_t parts, idx_t items) noexcept nogi
 
 include "pool_max.pxi"
 include "pool_mean.pxi"
+include "pool_tiles.pxi"
 
 
 def max_pool(
@@ -137,6 +140,43 @@ def max_pool_backward(
         wrong |= scatter(&p, part_begin(part, parts, owners), part_begin(part + 1, parts, owners))
         set_float_mode(mode)
     return bool(wrong)
+
+
+cdef void run_tiles(const real[:, :, :, :, ::1] x, const real[:, :, :, :, ::1] y,
+                    const uint8_t[:, :, :, :, ::1] codes, kernel, bint backward,
+                    int num_threads):
+    cdef tiles_t p
+    cdef idx_t i, images = x.shape[0]
+    cdef unsigned mode
+    p.x, p.y = <real*> &x[0, 0, 0, 0, 0], <real*> &y[0, 0, 0, 0, 0]
+    p.codes = NULL if codes is None else <uint8_t*> &codes[0, 0, 0, 0, 0]
+    for i in range(3):
+        p.size[i], p.out[i], p.kernel[i] = x.shape[i + 1], y.shape[i + 1], kernel[i]
+    p.channels = x.shape[4]
+    for i in prange(images, nogil=True, num_threads=num_threads, schedule="static"):
+        mode = set_float_mode(KEEP_DENORMALS)
+        tile_image(&p, backward, i)
+        set_float_mode(mode)
+
+
+def max_tiles(
+    const real[:, :, :, :, ::1] x, real[:, :, :, :, ::1] y, uint8_t[:, :, :, :, ::1] codes, kernel,
+    int num_threads
+):
+    """Largest element of each window into `y`, the number of its tap into `codes`, if not None.
+
+    All are (N, D, H, W, C), of at least LANES channels; windows of at most 256 cells tile x from
+    its first cell.
+    """
+    run_tiles(x, y, codes, kernel, False, num_threads)
+
+
+def max_tiles_backward(
+    const real[:, :, :, :, ::1] g, const uint8_t[:, :, :, :, ::1] codes,
+    real[:, :, :, :, ::1] gx, kernel, int num_threads
+):
+    """The gradient of `max_tiles`, into `gx`."""
+    run_tiles(gx, g, codes, kernel, True, num_threads)
 
 
 def avg_pool(

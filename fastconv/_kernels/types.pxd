@@ -15,6 +15,8 @@ cdef extern from "vec.h" nogil:
     vec interleave_low(vec a, vec b)
     vec interleave_high(vec a, vec b)
     vec even_lanes(vec a, vec b)
+    ctypedef long lane_index
+    ctypedef long lane_indices
     enum:
         FUSED
         LANES

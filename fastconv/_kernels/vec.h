@@ -68,6 +68,8 @@ typedef long long lane_index;
 typedef int lane_index;
 #endif
 typedef lane_index lane_indices __attribute__((vector_size(VEC_BYTES)));
+/* One byte for each lane. */
+typedef unsigned char lane_bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
 typedef lane_index loose_indices
     __attribute__((vector_size(VEC_BYTES), aligned(sizeof(real)), may_alias));
 

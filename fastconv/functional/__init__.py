@@ -33,6 +33,7 @@ __all__ = [
     "batch_norm_backward",
     "binary_cross_entropy_with_logits",
     "binary_cross_entropy_with_logits_backward",
+    "channels_last",
     "conv1d",
     "conv1d_backward",
     "conv2d",

@@ -4,6 +4,8 @@ Kernels read any strides, but want native, aligned float32 or float64 elements. 
 the operation, the parameter, the value got and the rule.
 """
 
+import math
+
 import numpy as np
 
 from fastconv import _shapes
@@ -66,11 +68,17 @@ def expand_space(array, lead=2):
     return array[(slice(None),) * lead + (np.newaxis,) * missing]
 
 
-def channels_last(array):
-    """Whether the channels of (N, C, *space) are the fastest axis in memory."""
-    if array.ndim < 3 or array.flags.c_contiguous:
+def is_channels_last(array):
+    """Whether the channels of (N, C, *space) are the fastest axis in memory.
+
+    With one channel both orders are the same memory, and the stride of that axis tells.
+    """
+    if array.ndim < 3 or not np.moveaxis(array, 1, -1).flags.c_contiguous:
         return False
-    return np.moveaxis(array, 1, -1).flags.c_contiguous
+    if not array.flags.c_contiguous:
+        return True
+    _, channels, *space = array.shape
+    return channels == 1 and array.strides[1] == array.itemsize and math.prod(space) > 1
 
 
 def empty(op, shape, dtype, like=None):
@@ -79,7 +87,7 @@ def empty(op, shape, dtype, like=None):
     A large one lies in recycled memory, that need not be mapped again.
     """
     nbytes = _shapes.check_size(op, shape, dtype.itemsize)
-    last = like is not None and like.ndim == len(shape) and channels_last(like)
+    last = like is not None and like.ndim == len(shape) and is_channels_last(like)
     order = (shape[0], *shape[2:], shape[1]) if last else shape
     try:
         if nbytes < RECYCLED_BYTES:

@@ -31,7 +31,7 @@ def _threads_for(op, num_threads, x):
 def sums(op, kernel, arrays, values=(), num_threads=None):
     """What the kernel `kernel` finds for each channel: two float64 arrays (C,)."""
     x = arrays[-1]
-    last = _arrays.channels_last(x)
+    last = _arrays.is_channels_last(x)
     planes = [_planes(array, last) for array in arrays]
     found = np.empty(x.shape[1]), np.empty(x.shape[1])
     run = getattr(_kernels.norm[x.dtype.char], kernel)
@@ -47,7 +47,7 @@ def scale(op, x, g, mean, by, of_g, term, slope=1.0, num_threads=None):
     """
     y = _arrays.empty(op, x.shape, x.dtype, x)
     if x.size:
-        last = _arrays.channels_last(x)
+        last = _arrays.is_channels_last(x)
         _kernels.norm[x.dtype.char].scale(
             _planes(x, last), None if g is None else _planes(g, last), mean, by, of_g, term,
             slope, _planes(y, last), _threads_for(op, num_threads, x),
@@ -61,7 +61,7 @@ def rectify(op, x, plus=None, gate=None, slope=0.0, num_threads=None):
     The second is the gradient of the first, `gate` being its output or, without `plus`, its input.
     """
     y = _arrays.empty(op, x.shape, x.dtype, x)
-    last = _arrays.channels_last(x)
+    last = _arrays.is_channels_last(x)
     flat = [None if each is None else _lines(each, last).reshape(-1) for each in (x, plus, gate, y)]
     _kernels.pointwise[x.dtype.char].rectify(
         *flat[:3], slope, flat[3], _threads_for(op, num_threads, x)

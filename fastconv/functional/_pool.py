@@ -14,6 +14,10 @@ FAR = 2**61
 WIDEST_SPAN = 2**31 - 1
 # Columns that a mean adds up at once: a row of scratch stays in the first-level cache.
 SCRATCH_COLUMNS = 4096
+# Of a window whose places are bytes.
+MAX_TAPS = 256
+# Of a float32 vector of any build.
+MOST_LANES = 16
 
 
 def max_pool(
@@ -78,6 +82,54 @@ def max_pool_backward(op, ndim, grad_output, indices, input_shape, num_threads):
             f"input_shape={tuple(input_shape)}, or be -1; got {indices.min()} to {indices.max()}"
         )
     return gx if batched else gx[0]
+
+
+def tiles(x, kernel_size, stride, padding, dilation, ceil_mode):
+    """The kernel of a pool whose windows tile a channels-last `x`; None for any other."""
+    if not isinstance(x, np.ndarray) or x.dtype not in _arrays.FLOATS or not x.flags.aligned:
+        return None
+    if not x.size or not _arrays.is_channels_last(x) or x.shape[1] < MOST_LANES:
+        return None
+    if padding != 0 or dilation != 1 or ceil_mode:
+        return None
+    per_axis = [
+        each if isinstance(each, (list, tuple)) else (each,) * (x.ndim - 2)
+        for each in (kernel_size, kernel_size if stride is None else stride)
+    ]
+    kernel, stride = map(tuple, per_axis)
+    known = kernel == stride and all(isinstance(k, int) for k in kernel)
+    if not known or len(kernel) != x.ndim - 2 or math.prod(kernel) > MAX_TAPS:
+        return None
+    return kernel if all(1 <= k <= n for k, n in zip(kernel, x.shape[2:], strict=True)) else None
+
+
+def max_tiles(op, x, kernel, placed, num_threads=None):
+    """The maximum of each window, and if `placed` what `max_tiles_backward` wants of it."""
+    out = tuple(size // k for size, k in zip(x.shape[2:], kernel, strict=True))
+    y = _arrays.empty(op, x.shape[:2] + out, x.dtype, x)
+    codes = _arrays.empty(op, y.shape, np.dtype(np.uint8), x) if placed else None
+    _kernels.pool[x.dtype.char].max_tiles(
+        _lines(x), _lines(y), _lines(codes) if placed else None, _three(kernel, 1),
+        _threads.effective(op, num_threads, x.size),
+    )  # fmt: skip
+    return y, codes
+
+
+def max_tiles_backward(op, grad_output, codes, input_shape, kernel, dtype, num_threads=None):
+    g = _arrays.as_array(op, "grad_output", grad_output, dtype)
+    if g.shape != codes.shape:
+        raise ValueError(f"{op}: grad_output must have shape {codes.shape}, got {g.shape}")
+    gx = _arrays.empty(op, input_shape, g.dtype, codes)
+    _kernels.pool[g.dtype.char].max_tiles_backward(
+        np.ascontiguousarray(_lines(g)), _lines(codes), _lines(gx), _three(kernel, 1),
+        _threads.effective(op, num_threads, gx.size),
+    )  # fmt: skip
+    return gx
+
+
+def _lines(x):
+    """(N, C, *space) as (N, D, H, W, C)."""
+    return np.moveaxis(_arrays.expand_space(x), 1, -1)
 
 
 def avg_pool(

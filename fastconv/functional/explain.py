@@ -72,7 +72,7 @@ def explain(
         )
     shape = geometry.wide_shape if transposed else geometry.narrow_shape
     _shapes.check_size(op, shape, dtype.itemsize)
-    y = _phantom(shape, dtype, "channels_last" if _arrays.channels_last(x) else "nchw")
+    y = _phantom(shape, dtype, "channels_last" if _arrays.is_channels_last(x) else "nchw")
     threads = _threads.effective(op, num_threads, geometry.work)
     wide, narrow = (y, x) if transposed else (x, y)
     plans = _run.plans(geometry, wide, narrow, weight, threads)

@@ -8,6 +8,7 @@ from fastconv import _shapes
 from fastconv.functional import _arrays
 
 __all__ = [
+    "channels_last",
     "fold",
     "fold_backward",
     "pixel_shuffle",
@@ -17,6 +18,20 @@ __all__ = [
     "unfold",
     "unfold_backward",
 ]
+
+
+def channels_last(input):
+    """(N, C, *space) with its channels as the fastest axis in memory: a view where it is so already.
+
+    All layers keep the order of what they are given, so a network runs in that of its first input.
+    With a single channel nothing moves.  TypeError for a dtype other than float32 and float64.
+    """
+    x = _arrays.as_array("channels_last", "input", input)
+    if x.ndim < 3:
+        raise ValueError(f"channels_last: input must be (N, C, *space), got shape {x.shape}")
+    lines = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    # Through one axis: the stride of a single channel has to say what it is.
+    return np.moveaxis(lines.reshape(-1).reshape(lines.shape), -1, 1)
 
 
 def pixel_shuffle(input, upscale_factor):
