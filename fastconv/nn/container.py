@@ -8,12 +8,14 @@ class Sequential(Module):
     """Modules one after the other: `Sequential(Conv2d(1, 8, 3), ReLU(), ...)`.
 
     Their names are "0", "1", ...; a single dict gives others: `Sequential({"conv": ..., ...})`.
+    input_shape: that of one example, as (1, 28, 28), for `build_for`: lazy layers get their
+    parameters, and sizes that do not fit are an error now.
 
     A ReLU or LeakyReLU beside a convolution or Linear is computed by that layer's kernel, forward
     and backward, to the same values.  Modules whose methods are overridden are called as they are.
     """
 
-    def __init__(self, *modules):
+    def __init__(self, *modules, input_shape=None):
         if len(modules) == 1 and isinstance(modules[0], dict):
             named = modules[0]
         else:
@@ -26,6 +28,8 @@ class Sequential(Module):
                     f"attribute of Sequential, got {name!r}"
                 )
             setattr(self, name, module)
+        if input_shape is not None:
+            self.build_for(input_shape)
 
     def forward(self, input):
         modules = list(self.children())[::-1]

@@ -8,9 +8,13 @@ neither way back depends on how the way forward was gone.
 
 from fastconv.nn.activation import LeakyReLU, ReLU, _Rectifier
 from fastconv.nn.affine import _AffineMap
+from fastconv.nn.conv import _ConvTranspose
 
 # As they are now: who replaces one of these, in a class or an object, wants it called.
-_METHODS = {base: (base.__call__, base.forward, base.backward) for base in (_AffineMap, _Rectifier)}
+_METHODS = {
+    base: (base.__call__, base.forward, base.backward)
+    for base in (_AffineMap, _ConvTranspose, _Rectifier)
+}
 
 
 def fits_behind(layer, activation):
@@ -43,18 +47,19 @@ def backward(layer, activation, grad_output):
 
 
 def _is_layer(module):
-    return isinstance(module, _AffineMap) and _runs_methods_of(_AffineMap, module)
+    return isinstance(module, _AffineMap) and _runs_own_methods(module)
 
 
 def _is_activation(module):
     return (
         type(module) in (ReLU, LeakyReLU)
-        and _runs_methods_of(_Rectifier, module)
+        and _runs_own_methods(module)
         and module._slope is not None
     )
 
 
-def _runs_methods_of(base, module):
+def _runs_own_methods(module):
+    base = next(each for each in type(module).__mro__ if each in _METHODS)
     bound = module.forward, module.backward
     methods = (type(module).__call__, *(getattr(each, "__func__", each) for each in bound))
     return methods == _METHODS[base]
