@@ -4,8 +4,8 @@
 
 A lazy layer takes the arguments of the layer that it is for, without the first.  With the first
 forward, which `Module.build_for` or the `input_shape` of Sequential runs, it turns into that layer:
-the same object, of the other class, with the parameters that this one would have started from.
-There are no parameters before, so an optimizer is made after.
+the same object, of the other class, with the parameters that this one would have started from,
+drawn at that moment.  There are no parameters before, so an optimizer is made after.
 """
 
 import inspect
