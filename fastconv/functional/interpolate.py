@@ -60,9 +60,7 @@ def interpolate(
     x = _arrays.as_array(op, "input", input)
     axes = _axes(op, x.shape, size, scale_factor, mode, align_corners, recompute_scale_factor)
     # The last axis first: there cells are moved one by one, so it had better be short yet.
-    for axis, table in reversed(axes):
-        x = _resample(op, x, axis, table)
-    return x
+    return _each_axis(_resample, op, x, axes[::-1])
 
 
 def interpolate_backward(
@@ -86,9 +84,7 @@ def interpolate_backward(
         raise ValueError(
             f"{op}: grad_output must have the shape {expected} of the output, got {g.shape}"
         )
-    for axis, table in axes:
-        g = _gather(op, g, axis, table)
-    return g
+    return _each_axis(_gather, op, g, axes)
 
 
 class _Table(NamedTuple):
@@ -191,6 +187,16 @@ def _table(mode, size, out, scale, align_corners):
     return _Table(size, low, np.where(low < size - 1, position - low, 0.0))
 
 
+def _each_axis(function, op, x, axes):
+    """Applied for one axis after the other; channels that lie last are moved as a whole."""
+    last = _arrays.channels_last(x)
+    if last:
+        x = np.moveaxis(x, 1, -1)
+    for axis, table in axes:
+        x = function(op, x, axis - last, table)
+    return np.moveaxis(x, -1, 1) if last else x
+
+
 def _resample(op, x, axis, table):
     y = _take(op, x, axis, table.low)
     if table.fraction is None:
@@ -200,10 +206,7 @@ def _resample(op, x, axis, table):
     mixed = np.flatnonzero(table.fraction)
     nexts = _take(op, x, axis, table.low[mixed] + 1)
     nexts *= _weights(table.fraction[mixed], x, axis)
-    if len(mixed) == y.shape[axis]:
-        y += nexts
-    else:
-        y[(slice(None),) * axis + (mixed,)] += nexts
+    y[_at(axis, mixed)] += nexts
     return y
 
 
@@ -213,10 +216,16 @@ def _gather(op, g, axis, table):
         return _sum_by_cell(op, g, axis, table.low, table.size)
     y = _sum_by_cell(op, g * _weights(1 - table.fraction, g, axis), axis, table.low, table.size)
     mixed = np.flatnonzero(table.fraction)
-    nexts = _take(op, g, axis, mixed)
-    nexts *= _weights(table.fraction[mixed], g, axis)
+    nexts = g[_at(axis, mixed)] * _weights(table.fraction[mixed], g, axis)
     y += _sum_by_cell(op, nexts, axis, table.low[mixed] + 1, table.size)
     return y
+
+
+def _at(axis, cells):
+    """The index of ascending `cells` of an axis: a slice, and so a view, where there is no gap."""
+    if len(cells) and cells[-1] - cells[0] == len(cells) - 1:
+        cells = slice(cells[0], cells[-1] + 1)
+    return (slice(None),) * axis + (cells,)
 
 
 def _take(op, x, axis, cells):
@@ -230,13 +239,13 @@ def _sum_by_cell(op, g, axis, cells, size):
     """Adds up the slices of g that belong to one cell; `cells` ascend."""
     shape = (*g.shape[:axis], size, *g.shape[axis + 1 :])
     y = _arrays.empty(op, shape, g.dtype, g)
+    y[...] = 0
     starts = np.flatnonzero(np.diff(cells, prepend=-1))
-    if len(starts) == size:
-        np.add.reduceat(g, starts, axis, out=y)
-    else:
-        y[...] = 0
-        if len(starts):
-            y[(slice(None),) * axis + (cells[starts],)] = np.add.reduceat(g, starts, axis)
+    counts = np.diff(starts, append=len(cells))
+    for nth in range(counts.max(initial=0)):
+        starts = starts[counts > nth]
+        counts = counts[counts > nth]
+        y[_at(axis, cells[starts])] += _take(op, g, axis, starts + nth)
     return y
 
 
