@@ -132,6 +132,18 @@ def test_building_leaves_statistics_and_modes():
     assert [each.training for each in model] == [True, False] + [True] * 8
 
 
+def test_numpy_integers_are_integers():
+    layer = nn.LazyConv1d(np.int64(4), 3, groups=np.int32(2))
+    assert layer.build_for((np.uint8(6), 9)).weight.shape == (4, 3, 3)
+
+
+def test_a_subclass_turns_into_the_layer_as_well():
+    class Own(nn.LazyLinear):
+        pass
+
+    assert type(Own(3).build_for((2,))) is nn.Linear
+
+
 def test_names_and_a_second_input_size():
     model = nn.Sequential({"conv": nn.LazyConv1d(2, 3), "act": nn.ReLU()}, input_shape=(5, 9))
     assert list(model.state_dict()) == ["conv.weight", "conv.bias"]

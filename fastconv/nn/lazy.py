@@ -9,6 +9,7 @@ drawn at that moment.  There are no parameters before, so an optimizer is made a
 """
 
 import inspect
+from numbers import Integral
 
 import numpy as np
 
@@ -32,7 +33,9 @@ class _Lazy(Module):
     ranks: the numbers of axes that an input may have, None for any.
     """
 
-    def __init_subclass__(cls, eager, axis, ranks=None):
+    def __init_subclass__(cls, eager=None, axis=None, ranks=None):
+        if eager is None:  # a user's subclass of one of these
+            return
         cls._eager, cls._axis, cls._ranks = eager, axis, ranks
         own, _, *rest = inspect.signature(eager.__init__).parameters.values()
         signature = inspect.Signature([own, *rest])
@@ -78,7 +81,7 @@ class _Lazy(Module):
 
 def _least(groups):
     """Input channels for the smallest layer of so many groups."""
-    return groups if isinstance(groups, int) and groups > 0 else 1
+    return groups if isinstance(groups, Integral) and groups > 0 else 1
 
 
 def _without_rng(given, signature):
