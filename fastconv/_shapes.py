@@ -40,6 +40,15 @@ def per_axis(op, name, value, ndim, minimum):
     return (integer(op, name, value, minimum),) * ndim
 
 
+def shape(op, name, value):
+    """An int, or a list or tuple of at least one, as a tuple of ints of at least 1."""
+    if not isinstance(value, (list, tuple)):
+        value = (value,)
+    if not value:
+        raise ValueError(f"{op}: {name} must name at least one axis, got {value!r}")
+    return tuple(integer(op, name, each, 1) for each in value)
+
+
 def dilated(kernel, dilation):
     """Cells that a dilated kernel spans: d(k - 1) + 1."""
     return dilation * (kernel - 1) + 1

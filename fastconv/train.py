@@ -1,13 +1,14 @@
 """The training loop, evaluation and prediction."""
 
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 
 import numpy as np
 
 from fastconv import _threads
 from fastconv._shapes import integer
 from fastconv.data import DataLoader
+from fastconv.nn.probe import evaluating
 from fastconv.optim.lr_scheduler import OneCycleLR
 from fastconv.progress import Progress
 
@@ -130,7 +131,7 @@ def evaluate(model, data, *, loss=None, batch_size=BATCH_SIZE, num_threads=None)
     are class indices.  Raises ValueError when there is neither, or no data.
     """
     scores = _Scores()
-    with _evaluating(model), _threads_for(num_threads):
+    with evaluating(model), _threads_for(num_threads):
         for input, target in _batches(data, batch_size):
             output = model(input)
             scores.add(output, target, None if loss is None else loss(output, target))
@@ -145,7 +146,7 @@ def predict(model, inputs, batch_size=BATCH_SIZE, num_threads=None):
     """The outputs of `model` for `inputs` (N, ...), in evaluation mode, batch by batch."""
     inputs = np.asarray(inputs)
     batch_size = integer("predict", "batch_size", batch_size, 1)
-    with _evaluating(model), _threads_for(num_threads):
+    with evaluating(model), _threads_for(num_threads):
         # At least one batch, an empty one if need be: it knows the shape of the output.
         starts = range(0, max(len(inputs), 1), batch_size)
         return np.concatenate([model(inputs[start : start + batch_size]) for start in starts])
@@ -190,15 +191,3 @@ def _notify(callbacks, event, run):
 
 def _threads_for(num_threads):
     return nullcontext() if num_threads is None else _threads.num_threads(num_threads)
-
-
-@contextmanager
-def _evaluating(model):
-    """Evaluation mode inside, the old mode of every module after."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

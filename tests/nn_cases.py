@@ -25,9 +25,16 @@ class LayerCase:
 
     @property
     def in_torch(self):
-        """Whether PyTorch has such a layer: it has no padding that differs between two sides."""
+        """Whether PyTorch has such a layer.
+
+        It has no padding that differs between two sides, none but of zeros for transposed
+        convolutions, and no "same" with strides.
+        """
         padding = self.options.get("padding")
-        return not (isinstance(padding, tuple) and isinstance(padding[0], tuple))
+        two_sided = isinstance(padding, tuple) and isinstance(padding[0], tuple)
+        strided = padding == "same" and "stride" in self.options
+        bordered = self.options.get("padding_mode", "zeros") != "zeros"
+        return not (two_sided or strided or (bordered and self.name.startswith("ConvTranspose")))
 
     def make(self, dtype=np.float64, seed=0):
         extra = {}
@@ -60,6 +67,12 @@ def _norm(name, args, shape, **options):
     return _case(name, args, shape, typed=True, **options)
 
 
+REFLECT = {"padding_mode": "reflect"}
+REPLICATE = {"padding_mode": "replicate", "bias": False}
+OVERHANG = {
+    "stride": 2, "padding": ((1, 0), (1, 1)), "output_padding": (1, 0), "padding_mode": "circular",
+}  # fmt: skip
+
 CASES = [
     _learned("Conv1d", (2, 3, 3), (2, 2, 7), stride=2, padding=1),
     _learned("Conv1d", (2, 4, 3), (2, 2, 7), dilation=2, groups=2, bias=False),
@@ -67,10 +80,17 @@ CASES = [
     _learned("Conv2d", (2, 2, 3), (1, 2, 4, 5), padding="same", groups=2),
     _learned("Conv2d", (2, 2, 2), (2, 4, 3), padding=((1, 0), (0, 2))),
     _learned("Conv3d", (1, 2, 2), (2, 1, 3, 2, 3), padding=1, stride=(1, 2, 1)),
+    _learned("Conv1d", (2, 3, 3), (2, 2, 6), stride=2, padding="same", padding_mode="replicate"),
+    _learned("Conv2d", (2, 3, 3), (2, 2, 4, 3), padding=(1, 2), padding_mode="reflect"),
+    _learned("Conv2d", (2, 2, 3), (2, 4, 3), padding=((1, 0), (0, 2)), padding_mode="circular"),
+    _learned("Conv3d", (1, 1, 2), (1, 1, 2, 3, 2), padding=1, padding_mode="circular", bias=False),
     _learned("ConvTranspose1d", (2, 3, 3), (2, 2, 4), stride=3, padding=1, output_padding=2),
     _learned("ConvTranspose2d", (4, 2, (3, 2)), (2, 4, 2, 3), stride=2, groups=2),
     _learned("ConvTranspose2d", (2, 1, 2), (2, 3, 3), dilation=2, bias=False),
     _learned("ConvTranspose3d", (1, 2, 2), (1, 1, 2, 2, 3), stride=(2, 1, 2)),
+    _learned("ConvTranspose1d", (2, 3, 3), (2, 4), padding="same", stride=2, **REFLECT),
+    _learned("ConvTranspose2d", (2, 4, 3), (2, 2, 3, 2), groups=2, **OVERHANG),
+    _learned("ConvTranspose3d", (1, 2, 2), (1, 1, 2, 2, 3), padding=1, dilation=2, **REPLICATE),
     _learned("Linear", (4, 3), (2, 4)),
     _learned("Linear", (4, 3), (2, 3, 4), bias=False),
     _norm("BatchNorm1d", (3,), (4, 3)),
@@ -80,6 +100,9 @@ CASES = [
     _norm("BatchNorm3d", (2,), (2, 2, 2, 1, 3)),
     _norm("GroupNorm", (2, 4), (2, 4, 3)),
     _norm("GroupNorm", (1, 2), (2, 2, 2, 2), affine=False),
+    _norm("LayerNorm", (3,), (2, 4, 3)),
+    _norm("LayerNorm", ((2, 3),), (2, 2, 2, 3), eps=0.1, bias=False),
+    _norm("LayerNorm", ([2],), (3, 2), elementwise_affine=False),
     _case("MaxPool1d", (2,), (2, 2, 7)),
     _case("MaxPool2d", (3, 2), (2, 2, 5, 6), padding=1),
     _case("MaxPool2d", ((2, 3), 1), (2, 5, 6), dilation=2, ceil_mode=True),
@@ -98,6 +121,11 @@ CASES = [
     _case("SiLU", (), (2, 3, 4)),
     _case("GELU", (), (2, 3, 4)),
     _case("GELU", (), (2, 3, 4), approximate="tanh"),
+    _case("Softplus", (), (2, 3, 4)),
+    _case("Softplus", (2.0, 3), (2, 3, 4)),
+    _case("Softmax", (1,), (2, 3, 4)),
+    _case("LogSoftmax", (-1,), (2, 3, 4)),
+    _case("Identity", (), (2, 3, 4)),
     _case("Flatten", (), (2, 3, 2, 2)),
     _case("Flatten", (0, 1), (2, 3, 4)),
     _case("PixelShuffle", (2,), (2, 4, 2, 3)),
@@ -105,7 +133,15 @@ CASES = [
     _case("Upsample", (), (2, 2, 3), scale_factor=3),
     _case("Upsample", (), (2, 2, 3, 2), scale_factor=(1, 2)),
     _case("Upsample", (), (1, 1, 2, 1, 2), scale_factor=2),
+    _case("Upsample", ((3, 5),), (2, 2, 5, 2)),
+    _case("Upsample", (), (1, 2, 5), scale_factor=1.7, mode="nearest-exact"),
+    _case("Upsample", (7,), (1, 2, 4), mode="linear", align_corners=True),
+    _case("Upsample", (), (2, 1, 3, 4), scale_factor=(2, 0.6), mode="bilinear"),
+    _case("Upsample", ((3, 2, 5),), (1, 1, 2, 3, 2), mode="trilinear", align_corners=False),
     _case("Dropout", (0.4,), (3, 4, 5), random=True),
+    _case("Dropout1d", (0.4,), (3, 4, 2), random=True),
+    _case("Dropout2d", (0.4,), (3, 4, 2, 1), random=True),
+    _case("Dropout3d", (0.4,), (8, 1, 2, 2), random=True),
 ]
 
 LOSSES = ("CrossEntropyLoss", "MSELoss", "BCEWithLogitsLoss")

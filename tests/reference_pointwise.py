@@ -6,6 +6,7 @@ Pools: arrays are (N, C, *space); kernel, stride, pad and dilation hold one int 
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -140,6 +141,13 @@ def leaky_relu(x, negative_slope):
     return each(lambda value: value if value > 0 else negative_slope * value)(x)
 
 
+def softplus(x, beta, threshold):
+    def one(value):
+        return value if beta * value > threshold else math.log1p(math.exp(beta * value)) / beta
+
+    return each(one)(x)
+
+
 def log_softmax(x, axis):
     y = np.empty(x.shape)
     for at in np.ndindex(*np.delete(x.shape, axis)):
@@ -177,6 +185,14 @@ def group_norm(x, num_groups, weight, bias, eps):
         first = c // size * size
         mean, variance = moments(x[n, first : first + size])
         y[n, c] = (x[n, c] - mean) / math.sqrt(variance + eps) * weight[c] + bias[c]
+    return y
+
+
+def layer_norm(x, shape, weight, bias, eps):
+    y = np.empty(x.shape)
+    for at in np.ndindex(*x.shape[: x.ndim - len(shape)]):
+        mean, variance = moments(x[at])
+        y[at] = (x[at] - mean) / math.sqrt(variance + eps) * weight + bias
     return y
 
 
@@ -247,6 +263,31 @@ def unfold(x, kernel, dilation, pad, stride):
                     row += channel * math.prod(kernel)
                     columns[:, row, column] = x[(slice(None), channel, *cell)]
     return columns
+
+
+def axis_weights(size, out, scale, mode, align_corners):
+    """The weights (out, size) of the cells of one axis in `interpolate`."""
+    weights = np.zeros((out, size))
+    for o in range(out):
+        step = Fraction(size, out) if scale is None else 1 / Fraction(str(scale))
+        if mode == "nearest":
+            weights[o, min(math.floor(o * step), size - 1)] = 1
+            continue
+        if mode == "nearest-exact":
+            weights[o, min(math.floor((o + Fraction(1, 2)) * step), size - 1)] = 1
+            continue
+        if size == out:
+            position = Fraction(o)
+        elif align_corners:
+            position = Fraction(o * (size - 1), max(out - 1, 1))
+        else:
+            position = (o + Fraction(1, 2)) * step - Fraction(1, 2)
+        position = min(max(position, 0), size - 1)
+        low = math.floor(position)
+        weights[o, low] += float(1 - (position - low))
+        if position > low:
+            weights[o, low + 1] += float(position - low)
+    return weights
 
 
 # ------------------------------------------------------------------------------- differences

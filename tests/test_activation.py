@@ -19,12 +19,14 @@ ACTIVATIONS = [
     ("sigmoid", {}, reference.sigmoid),
     ("tanh", {}, reference.tanh),
     ("silu", {}, reference.silu),
+    ("softplus", {}, lambda x: reference.softplus(x, 1, 20)),
+    ("softplus", {"beta": 2.0, "threshold": 3.0}, lambda x: reference.softplus(x, 2, 3)),
     ("gelu", {}, reference.gelu),
     ("gelu", {"approximate": "tanh"}, reference.gelu_tanh),
 ]
 IDS = ["-".join([name, *map(str, options.values())]) for name, options, _ in ACTIVATIONS]
 activations = pytest.mark.parametrize(("name", "options", "expected"), ACTIVATIONS, ids=IDS)
-NAMES = ["relu", "leaky_relu", "sigmoid", "tanh", "silu", "gelu", "softmax", "log_softmax"]
+NAMES = [*dict.fromkeys(name for name, _, _ in ACTIVATIONS), "softmax", "log_softmax"]
 
 arrays = st.tuples(
     st.lists(st.integers(0, 5), min_size=2, max_size=4),
@@ -176,6 +178,28 @@ def test_errors(name):
         backward(np.ones((2, 3)), x)
     with pytest.raises(ValueError, match=r"grad_output must have the input's shape \(2, 3\), got"):
         backward(x[:1], x)
+
+
+def test_softplus_of_a_negative_beta():
+    torch = pytest.importorskip("torch")
+    x = np.linspace(-30, 30, 121)
+    want = torch.nn.functional.softplus(torch.tensor(x), -0.7, 4.0)
+    np.testing.assert_allclose(F.softplus(x, -0.7, 4.0), want, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"beta": 0.0}, ValueError, "softplus: beta must be finite and not 0, got 0.0"),
+        ({"beta": math.inf}, ValueError, "softplus: beta must be finite and not 0, got inf"),
+        ({"beta": 1e-300}, ValueError, "softplus: beta must be finite and not 0, got 1e-300"),
+        ({"beta": "1"}, TypeError, "softplus: beta must be a number, got '1'"),
+        ({"threshold": None}, TypeError, "softplus: threshold must be a number, got None"),
+    ],
+)
+def test_softplus_checks_its_options(options, error, message):
+    with pytest.raises(error, match=message):
+        F.softplus(np.ones(2, np.float32), **options)
 
 
 def test_gelu_knows_two_forms():

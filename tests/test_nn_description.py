@@ -19,7 +19,7 @@ def test_every_layer_is_rebuilt(case):
     twin = through_json(module)
     assert type(twin) is type(module)
     twin.load_state_dict(module.state_dict())
-    if case.name != "Dropout":  # draws from the package's generator now
+    if not case.name.startswith("Dropout"):  # draws from the package's generator now
         np.testing.assert_array_equal(twin(case.input()), module(case.input()))
 
 

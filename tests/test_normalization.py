@@ -1,4 +1,4 @@
-"""Batch and group normalization against loops, and dropout against its definition."""
+"""Batch, group and layer normalization against loops, and dropout against its definition."""
 
 import math
 
@@ -101,6 +101,24 @@ def test_group_norm(problem, groups):
     assert_close(y, want, x.dtype, 1000)
 
 
+@examples(60)
+@given(problems(), st.integers(1, 4), st.booleans())
+def test_layer_norm(problem, count, whole):
+    x, _, _, eps = problem
+    shape = x.shape[-min(count, x.ndim - 1) :]
+    if 0 in shape:
+        shape = (1,)
+    rng = np.random.default_rng(0)
+    dtype = x.dtype.newbyteorder("=")
+    weight, bias = rng.standard_normal((2, *shape)).astype(dtype)
+    named = shape[0] if len(shape) == 1 and whole else shape
+    y, (mean, inverse) = F.layer_norm(x, named, weight, bias, eps)
+    assert mean.shape == inverse.shape == x.shape[: x.ndim - len(shape)] + (1,) * len(shape)
+    assert_close(y, reference.layer_norm(x, shape, weight, bias, eps), x.dtype, 1000)
+    y, _ = F.layer_norm(x, named, eps=eps)
+    assert_close(y, reference.layer_norm(x, shape, 1, 0, eps), x.dtype, 1000)
+
+
 SHAPES = [(3, 4), (2, 4, 3), (2, 4, 2, 3), (2, 4, 2, 1, 3)]
 
 
@@ -149,6 +167,28 @@ def test_group_norm_backward(shape, groups, affine):
     np.testing.assert_allclose(gb, want, atol=1e-7)
 
 
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_layer_norm_backward(shape, count, affine):
+    rng = np.random.default_rng(0)
+    x, grad = rng.standard_normal(shape), rng.standard_normal(shape)
+    over = shape[-count:]
+    weight = rng.standard_normal(over) if affine else None
+
+    def norm(x, weight=weight, bias=0.0):
+        return reference.layer_norm(x, over, 1.0 if weight is None else weight, bias, 0.1)
+
+    _, saved = F.layer_norm(x, over, weight, eps=0.1)
+    gx, gw, gb = F.layer_norm_backward(grad, x, over, weight, saved)
+    np.testing.assert_allclose(gx, reference.gradient(norm, x, grad), atol=1e-7)
+    weight = np.ones(over) if weight is None else weight
+    want = reference.gradient(lambda w: norm(x, w), weight, grad)
+    np.testing.assert_allclose(gw, want, atol=1e-7)
+    want = reference.gradient(lambda b: norm(x, weight, b), np.zeros(over), grad)
+    np.testing.assert_allclose(gb, want, atol=1e-7)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_memory_order_and_dtype_are_kept(layout):
     rng = np.random.default_rng(0)
@@ -160,6 +200,8 @@ def test_memory_order_and_dtype_are_kept(layout):
     outputs += [F.batch_norm_backward(x, x, weight, saved, False)[0]]
     y, saved = F.group_norm(x, 2, weight, weight)
     outputs += [y, F.group_norm_backward(x, x, 2, weight, saved)[0]]
+    y, saved = F.layer_norm(x, 6, x[0, 0, 0], x[0, 0, 0])
+    outputs += [y, F.layer_norm_backward(x, x, 6, x[0, 0, 0], saved)[0]]
     outputs += F.dropout(x, 0.5, rng)
     for y in outputs:
         assert y.dtype == np.float32
@@ -204,6 +246,23 @@ def test_pytorch_agrees():
     y, saved = F.group_norm(x, 3, weight, bias)
     np.testing.assert_allclose(y, want.detach(), atol=1e-12)
     got = F.group_norm_backward(grad, x, 3, weight, saved)
+    for each, tensor in zip(got, tensors, strict=True):
+        np.testing.assert_allclose(each, tensor.grad, atol=1e-12)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_pytorch_agrees_on_layer_norm(count):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    x, grad = rng.standard_normal((2, 4, 6, 5, 3))
+    shape = x.shape[-count:]
+    weight, bias = rng.standard_normal((2, *shape))
+    tensors = [torch.tensor(each, requires_grad=True) for each in (x, weight, bias)]
+    want = torch.nn.functional.layer_norm(tensors[0], shape, *tensors[1:], 0.01)
+    want.backward(torch.tensor(grad))
+    y, saved = F.layer_norm(x, shape, weight, bias, 0.01)
+    np.testing.assert_allclose(y, want.detach(), atol=1e-12)
+    got = F.layer_norm_backward(grad, x, shape, weight, saved)
     for each, tensor in zip(got, tensors, strict=True):
         np.testing.assert_allclose(each, tensor.grad, atol=1e-12)
 
@@ -271,6 +330,22 @@ C = np.zeros(6, np.float32)
         ),
         (lambda: F.group_norm(X, 4), ValueError, "must divide the 6 input channels, got 4"),
         (lambda: F.group_norm(X, 0), ValueError, "num_groups must be at least 1, got 0"),
+        (
+            lambda: F.layer_norm(X, 6),
+            ValueError,
+            r"layer_norm: input must end in the axes normalized_shape=\(6,\), got shape \(2, ",
+        ),
+        (lambda: F.layer_norm(X, (1, 2, 6, 4)), ValueError, "layer_norm: input must end in"),
+        (lambda: F.layer_norm(np.float32(1), 1), ValueError, r"input must end in .*got shape \(\)"),
+        (lambda: F.layer_norm(X, ()), ValueError, "normalized_shape must name at least one axis"),
+        (lambda: F.layer_norm(X, 4.0), TypeError, "normalized_shape must be an integer, got 4.0"),
+        (lambda: F.layer_norm(X, 4, C), ValueError, r"weight must have shape \(4,\), .*got \(6,\)"),
+        (lambda: F.layer_norm(X, 4, None, C), ValueError, r"bias must have shape \(4,\), that of"),
+        (
+            lambda: F.layer_norm_backward(X, X, 4, None, (X, X)),
+            ValueError,
+            r"saved must be two arrays of shape \(2, 6, 1\)",
+        ),
         (
             lambda: F.dropout(X, 1.5, np.random.default_rng()),
             ValueError,

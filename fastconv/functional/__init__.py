@@ -10,9 +10,11 @@ from fastconv.functional.conv import *
 from fastconv.functional.conv_transpose import *
 from fastconv.functional.dropout import *
 from fastconv.functional.explain import *
+from fastconv.functional.interpolate import *
 from fastconv.functional.linear import *
 from fastconv.functional.loss import *
 from fastconv.functional.normalization import *
+from fastconv.functional.padding import *
 from fastconv.functional.pooling import *
 from fastconv.functional.shuffle import *
 
@@ -57,6 +59,10 @@ __all__ = [
     "gelu_backward",
     "group_norm",
     "group_norm_backward",
+    "interpolate",
+    "interpolate_backward",
+    "layer_norm",
+    "layer_norm_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
@@ -71,6 +77,8 @@ __all__ = [
     "max_pool3d_backward",
     "mse_loss",
     "mse_loss_backward",
+    "pad",
+    "pad_backward",
     "pixel_shuffle",
     "pixel_shuffle_backward",
     "pixel_unshuffle",
@@ -84,6 +92,8 @@ __all__ = [
     "silu_backward",
     "softmax",
     "softmax_backward",
+    "softplus",
+    "softplus_backward",
     "tanh",
     "tanh_backward",
     "unfold",

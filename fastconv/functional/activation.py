@@ -6,6 +6,7 @@ TypeError for another dtype, ValueError for shapes that differ.
 """
 
 import math
+from numbers import Real
 
 import numpy as np
 
@@ -27,6 +28,8 @@ __all__ = [
     "silu_backward",
     "softmax",
     "softmax_backward",
+    "softplus",
+    "softplus_backward",
     "tanh",
     "tanh_backward",
 ]
@@ -109,6 +112,28 @@ def gelu_backward(grad_output, input, approximate="none"):
     return g * (distribution + np.clip(x, -_FAR, _FAR) * density)
 
 
+def softplus(input, beta=1.0, threshold=20.0):
+    """log(1 + exp(beta x)) / beta, and x itself where beta x > threshold, as in PyTorch.
+
+    beta: a finite number other than 0.
+    """
+    x, scaled, linear = _scaled("softplus", input, beta, threshold)
+    # log(1 + exp(s)) = max(s, 0) + log(1 + exp(-|s|)), of which nothing overflows.
+    y = np.maximum(scaled, x.dtype.type(0)) + np.log1p(np.exp(-np.abs(scaled)))
+    y /= x.dtype.type(beta)
+    np.copyto(y, x, where=linear)
+    return y
+
+
+def softplus_backward(grad_output, input, beta=1.0, threshold=20.0):
+    """grad_output sigmoid(beta x), and grad_output itself where beta x > threshold."""
+    op = "softplus_backward"
+    x, scaled, linear = _scaled(op, input, beta, threshold)
+    factor = _sigmoid(scaled)
+    factor[linear] = 1
+    return _arrays.as_like(op, "grad_output", grad_output, x) * factor
+
+
 def softmax(input, axis=-1):
     """exp(x) / sum(exp(x)) along an axis."""
     x, axis = _along("softmax", input, axis)
@@ -164,6 +189,19 @@ def _normal(op, x, approximate):
         t = np.tanh(a * (near + b * near**3))
         return 0.5 * (1 + t), 0.5 * a * (1 - t) * (1 + t) * (1 + 3 * b * near * near)
     raise ValueError(f"{op}: approximate must be 'none' or 'tanh', got {approximate!r}")
+
+
+def _scaled(op, input, beta, threshold):
+    """(x, beta x, where softplus is a straight line)."""
+    for name, value in (("beta", beta), ("threshold", threshold)):
+        if not isinstance(value, Real):
+            raise TypeError(f"{op}: {name} must be a number, got {value!r}")
+    x = _arrays.as_array(op, "input", input)
+    if not (math.isfinite(beta) and x.dtype.type(beta) != 0):
+        raise ValueError(f"{op}: beta must be finite and not 0, got {beta!r}")
+    with np.errstate(over="ignore"):  # to infinity, which is beyond any threshold
+        scaled = x * x.dtype.type(beta)
+    return x, scaled, scaled > threshold
 
 
 def _along(op, input, axis):

@@ -5,7 +5,14 @@ import numpy as np
 from fastconv import _shapes
 from fastconv.functional import _arrays, _passes
 
-__all__ = ["batch_norm", "batch_norm_backward", "group_norm", "group_norm_backward"]
+__all__ = [
+    "batch_norm",
+    "batch_norm_backward",
+    "group_norm",
+    "group_norm_backward",
+    "layer_norm",
+    "layer_norm_backward",
+]
 
 
 def batch_norm(
@@ -72,7 +79,7 @@ def batch_norm_backward(grad_output, input, weight, saved, training, *, num_thre
     x = _with_channels(op, input)
     g = _arrays.as_like(op, "grad_output", grad_output, x)
     weight = _per_channel(op, "weight", weight, x)
-    mean, inverse = _saved(op, saved, (x.shape[1],), x)
+    mean, inverse = map(np.ascontiguousarray, _saved(op, saved, (x.shape[1],), x))
     if x.size == 0:
         return np.zeros_like(x), np.zeros_like(mean), np.zeros_like(mean)
     total, crossed = _passes.sums(op, "products", [g, x], [mean], num_threads)
@@ -126,6 +133,72 @@ def group_norm_backward(grad_output, input, num_groups, weight, saved):
     if x.size:
         g = _without_mean(g.reshape(groups.shape), normal, tuple(range(2, groups.ndim)))
     return (g.reshape(groups.shape) * inverse).reshape(x.shape), grad_weight, grad_bias
+
+
+def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
+    """Normalizes each example over its last axes, those of `normalized_shape`.
+
+    normalized_shape: the size of the last axis, or a tuple of those of the last axes.  weight and
+    bias: of that shape.  Returns (output, saved); `saved` = (mean, 1 / sqrt(variance + eps)), in
+    the input's shape with 1 for the normalized axes.  Ba et al. 2016, "Layer normalization".
+    Raises ValueError when the input does not end in normalized_shape.
+    """
+    op = "layer_norm"
+    x, shape, axes = _last_axes(op, input, normalized_shape)
+    weight, bias = _affine_over(op, weight, bias, shape, x)
+    if x.size == 0:
+        return x.copy(order="K"), (np.zeros(_kept(x, axes), x.dtype),) * 2
+    centred, mean, variance = _centre(x, axes)
+    inverse = 1 / np.sqrt(variance + eps)
+    centred *= inverse
+    return _times_plus(centred, weight, bias), (mean, inverse)
+
+
+def layer_norm_backward(grad_output, input, normalized_shape, weight, saved):
+    """Gradients of `layer_norm`: (grad_input, grad_weight, grad_bias)."""
+    op = "layer_norm_backward"
+    x, shape, axes = _last_axes(op, input, normalized_shape)
+    g = _arrays.as_like(op, "grad_output", grad_output, x)
+    weight, _ = _affine_over(op, weight, None, shape, x)
+    mean, inverse = _saved(op, saved, _kept(x, axes), x)
+    normal = (x - mean) * inverse
+    lead = tuple(range(axes[0]))
+    grad_weight, grad_bias = (g * normal).sum(lead), g.sum(lead)
+    if weight is not None:
+        g = g * weight
+    if x.size:
+        g = _without_mean(g, normal, axes)
+    return g * inverse, grad_weight, grad_bias
+
+
+def _last_axes(op, input, normalized_shape):
+    """(input, normalized_shape as a tuple, the axes of the input that it names)."""
+    x = _arrays.as_array(op, "input", input)
+    shape = _shapes.shape(op, "normalized_shape", normalized_shape)
+    if x.shape[-len(shape) :] != shape:
+        raise ValueError(
+            f"{op}: input must end in the axes normalized_shape={shape}, got shape {x.shape}"
+        )
+    return x, shape, tuple(range(x.ndim - len(shape), x.ndim))
+
+
+def _kept(x, axes):
+    return x.shape[: axes[0]] + (1,) * len(axes)
+
+
+def _affine_over(op, weight, bias, shape, x):
+    """weight and bias of `shape`, or None."""
+    checked = []
+    for name, values in (("weight", weight), ("bias", bias)):
+        if values is not None:
+            values = _arrays.as_array(op, name, values, x.dtype)
+            if values.shape != shape:
+                raise ValueError(
+                    f"{op}: {name} must have shape {shape}, that of normalized_shape, "
+                    f"got {values.shape}"
+                )
+        checked.append(values)
+    return checked
 
 
 def _with_channels(op, input):
@@ -195,7 +268,7 @@ def _saved(op, saved, shape, x):
             f"{op}: saved must be two arrays of shape {shape}, as the forward pass returned them, "
             f"got {mean.shape} and {inverse.shape}"
         )
-    return np.ascontiguousarray(mean), np.ascontiguousarray(inverse)
+    return mean, inverse
 
 
 def _centre(x, axes):

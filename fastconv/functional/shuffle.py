@@ -21,7 +21,7 @@ __all__ = [
 
 
 def channels_last(input):
-    """(N, C, *space) with its channels as the fastest axis in memory: a view where it is so already.
+    """(N, C, *space) with its channels as the fastest axis in memory, a view if they are.
 
     All layers keep the order of what they are given, so a network runs in that of its first input.
     With a single channel nothing moves.  TypeError for a dtype other than float32 and float64.

@@ -7,7 +7,17 @@ that `fastconv.manual_seed` sets.
 """
 
 from fastconv.nn import init
-from fastconv.nn.activation import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Tanh
+from fastconv.nn.activation import (
+    GELU,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
 from fastconv.nn.container import Sequential
 from fastconv.nn.conv import (
     Conv1d,
@@ -18,11 +28,23 @@ from fastconv.nn.conv import (
     ConvTranspose3d,
 )
 from fastconv.nn.description import build, describe
-from fastconv.nn.dropout import Dropout
+from fastconv.nn.dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
+from fastconv.nn.lazy import (
+    LazyBatchNorm1d,
+    LazyBatchNorm2d,
+    LazyBatchNorm3d,
+    LazyConv1d,
+    LazyConv2d,
+    LazyConv3d,
+    LazyConvTranspose1d,
+    LazyConvTranspose2d,
+    LazyConvTranspose3d,
+    LazyLinear,
+)
 from fastconv.nn.linear import Linear
 from fastconv.nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
 from fastconv.nn.module import Module, Parameter
-from fastconv.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm
+from fastconv.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, LayerNorm
 from fastconv.nn.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -35,7 +57,8 @@ from fastconv.nn.pooling import (
     MaxPool3d,
 )
 from fastconv.nn.residual import Residual
-from fastconv.nn.shape import Flatten, PixelShuffle, PixelUnshuffle, Upsample
+from fastconv.nn.shape import Flatten, Identity, PixelShuffle, PixelUnshuffle, Upsample
+from fastconv.nn.summary import summary
 
 __all__ = [
     "GELU",
@@ -57,10 +80,26 @@ __all__ = [
     "ConvTranspose3d",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
     "Flatten",
     "GroupNorm",
+    "Identity",
+    "LayerNorm",
+    "LazyBatchNorm1d",
+    "LazyBatchNorm2d",
+    "LazyBatchNorm3d",
+    "LazyConv1d",
+    "LazyConv2d",
+    "LazyConv3d",
+    "LazyConvTranspose1d",
+    "LazyConvTranspose2d",
+    "LazyConvTranspose3d",
+    "LazyLinear",
     "LeakyReLU",
     "Linear",
+    "LogSoftmax",
     "MSELoss",
     "MaxPool1d",
     "MaxPool2d",
@@ -74,9 +113,12 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "Softmax",
+    "Softplus",
     "Tanh",
     "Upsample",
     "build",
     "describe",
     "init",
+    "summary",
 ]

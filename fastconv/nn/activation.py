@@ -1,4 +1,4 @@
-"""Activations, element by element."""
+"""Activations, element by element, and softmax along an axis."""
 
 from numbers import Real
 
@@ -98,3 +98,33 @@ class GELU(_Activation):
 
     def __init__(self, approximate="none"):
         self.options = {"approximate": approximate}
+
+
+class Softplus(_Activation):
+    """log(1 + exp(beta x)) / beta, and x itself where beta x > threshold."""
+
+    function = staticmethod(F.softplus)
+    function_backward = staticmethod(F.softplus_backward)
+
+    def __init__(self, beta=1.0, threshold=20.0):
+        self.options = {"beta": beta, "threshold": threshold}
+
+
+class Softmax(_Activation):
+    """exp(x) / sum(exp(x)) along the axis `dim`.  `CrossEntropyLoss` wants what comes before it."""
+
+    function = staticmethod(F.softmax)
+    function_backward = staticmethod(F.softmax_backward)
+
+    def __init__(self, dim):
+        self.options = {"axis": dim}
+
+
+class LogSoftmax(_Activation):
+    """x - log(sum(exp(x))) along the axis `dim`."""
+
+    function = staticmethod(F.log_softmax)
+    function_backward = staticmethod(F.log_softmax_backward)
+
+    def __init__(self, dim):
+        self.options = {"axis": dim}

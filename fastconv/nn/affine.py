@@ -30,10 +30,10 @@ class _Affine(Module):
 class _AffineMap(_Affine):
     """A layer that is one kernel call, into which the activations beside it fit.
 
-    A subclass writes `_map(input, slope)` and `_map_backward(grad_output, input, needs, slope)`.
-    The slope of the first is that of an activation of the output; the second has that of the
-    activation whose output `input` is, and gives the gradient by what went into that.  See
-    fastconv.nn.fusion.
+    A subclass writes `_map(input, slope)` and `_map_backward(grad_output, input, needs, slope)`;
+    further options of its forward come to both.  The slope of the first is that of an activation of
+    the output; the second has that of the activation whose output `input` is, and gives the
+    gradient by what went into that.  See fastconv.nn.fusion.
     """
 
     def forward(self, input):
@@ -42,11 +42,11 @@ class _AffineMap(_Affine):
     def backward(self, grad_output, needs_input_grad=True):
         return self._backward(grad_output, needs_input_grad)
 
-    def _forward(self, input, slope=1.0):
-        self.save_for_backward(input)
-        return self._map(input, slope)
+    def _forward(self, input, slope=1.0, **options):
+        self.save_for_backward(input, options)
+        return self._map(input, slope, **options)
 
     def _backward(self, grad_output, needs_input_grad, slope=1.0):
-        (input,) = self.saved_for_backward()
+        input, options = self.saved_for_backward()
         needs = self._needs(needs_input_grad)
-        return self._accumulate(self._map_backward(grad_output, input, needs, slope))
+        return self._accumulate(self._map_backward(grad_output, input, needs, slope, **options))

@@ -8,6 +8,8 @@ class Sequential(Module):
     """Modules one after the other: `Sequential(Conv2d(1, 8, 3), ReLU(), ...)`.
 
     Their names are "0", "1", ...; a single dict gives others: `Sequential({"conv": ..., ...})`.
+    input_shape: that of one example, as (1, 28, 28), for `build_for`: lazy layers get their
+    parameters, and sizes that do not fit are an error now.
 
     Neighbours run together, to the same values: a layer computes the ReLU or LeakyReLU beside it,
     and a pool takes the place of the ReLU before it.  What they keep for backward they keep
@@ -17,7 +19,7 @@ class Sequential(Module):
 
     _steps = ()
 
-    def __init__(self, *modules):
+    def __init__(self, *modules, input_shape=None):
         if len(modules) == 1 and isinstance(modules[0], dict):
             named = modules[0]
         else:
@@ -30,6 +32,8 @@ class Sequential(Module):
                     f"attribute of Sequential, got {name!r}"
                 )
             setattr(self, name, module)
+        if input_shape is not None:
+            self.build_for(input_shape)
 
     def forward(self, input):
         before, done = None, []

@@ -1,20 +1,48 @@
-"""Convolutions and transposed convolutions: a weight, a bias, and one functional call."""
+"""Convolutions and transposed convolutions: a weight, a bias, and one functional call.
+
+Zeros beside the input are the kernel's own.  Any other `padding_mode` is a matrix P of its own (see
+fastconv.functional.padding), before the convolution or, transposed, behind the transposed one.
+"""
+
+import math
+import operator
 
 import numpy as np
 
 from fastconv import _shapes
+from fastconv.functional import leaky_relu, leaky_relu_backward, relu, relu_backward
+from fastconv.functional._arrays import as_array, as_batch
+from fastconv.functional._geometry import transpose_geometry
+from fastconv.functional._run import check_grad_output
 from fastconv.functional.conv import _conv, _conv_backward
 from fastconv.functional.conv_transpose import _conv_transpose, _conv_transpose_backward
+from fastconv.functional.padding import fold_axes, pad_axes
 from fastconv.nn.affine import _AffineMap
 from fastconv.nn.init import weight_and_bias
 
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+def _rectified(output, slope):
+    """The activation behind, where the kernel's result is not yet the layer's."""
+    if slope == 1:
+        return output
+    return leaky_relu(output, slope) if slope else relu(output)
+
+
+def _rectified_backward(grad_input, input, slope):
+    """By what went into the activation before, whose output `input` is."""
+    if slope == 1:
+        return grad_input
+    if slope:
+        return leaky_relu_backward(grad_input, input, slope)
+    return relu_backward(grad_input, input)
+
 
 class _ConvNd(_AffineMap):
-    """What all six share: one subclass for each direction, with its functional, and their ranks."""
+    """What all six share: one subclass for each direction, and their ranks."""
 
     ndim = None
-    convolve = None
-    convolve_backward = None
     options = ()
     transposed = False
 
@@ -46,35 +74,28 @@ class _ConvNd(_AffineMap):
                 raise ValueError(
                     f"{op}: groups must divide {name}={getattr(self, name)}, got {self.groups}"
                 )
-        if padding_mode != "zeros":
-            raise ValueError(f"{op}: padding_mode must be 'zeros', got {padding_mode!r}")
+        if padding_mode not in PADDING_MODES:
+            raise ValueError(
+                f"{op}: padding_mode must be one of {', '.join(PADDING_MODES)}, "
+                f"got {padding_mode!r}"
+            )
+        self.padding_mode = padding_mode
         channels = self.out_channels, self.in_channels
         if self.transposed:
             channels = channels[::-1]
         shape = (channels[0], channels[1] // self.groups, *self.kernel_size)
         self.weight, self.bias = weight_and_bias(shape, self.out_channels, bias, dtype, rng)
 
+    def multiply_adds(self, input_shape, output_shape):
+        """One for every use of a weight, those on the padding among them."""
+        narrow = input_shape if self.transposed else output_shape
+        return math.prod(narrow) // narrow[-1 - self.ndim] * self.weight.size
+
     def _options(self):
         return {name: getattr(self, name) for name in self.options}
 
-    def _map(self, input, slope):
-        return self.convolve(self.ndim, input, *self._arrays(), **self._options(), slope=slope)
-
-    def _map_backward(self, grad_output, input, needs, slope):
-        return self.convolve_backward(
-            self.ndim,
-            grad_output,
-            input,
-            self.weight.data,
-            **self._options(),
-            needs=needs,
-            slope=slope,
-        )
-
 
 class _Conv(_ConvNd):
-    convolve = staticmethod(_conv)
-    convolve_backward = staticmethod(_conv_backward)
     options = ("stride", "padding", "dilation", "groups")
 
     def __init__(
@@ -97,10 +118,39 @@ class _Conv(_ConvNd):
             bias, padding_mode, dtype, rng,
         )  # fmt: skip
 
+    def _map(self, input, slope):
+        input, options, _ = self._bordered(input)
+        return _conv(self.ndim, input, *self._arrays(), **options, slope=slope)
+
+    def _map_backward(self, grad_output, input, needs, slope):
+        padded, options, pads = self._bordered(input)
+        if pads is None:
+            options["slope"] = slope
+        grad_input, *rest = _conv_backward(
+            self.ndim, grad_output, padded, self.weight.data, **options, needs=needs
+        )
+        if pads is not None and grad_input is not None:
+            grad_input = fold_axes(type(self).__name__, grad_input, pads, self.padding_mode)
+            grad_input = _rectified_backward(grad_input, input, slope)
+        return grad_input, *rest
+
+    def _bordered(self, input):
+        """(input with its border, options of the functional, the border's pairs or None)."""
+        options = self._options()
+        if self.padding_mode == "zeros":
+            return input, options, None
+        op = type(self).__name__
+        input = as_array(op, "input", input)
+        as_batch(op, "input", input, self.ndim)  # refuses a wrong number of axes
+        pads = _shapes.padding_pairs(op, self.padding, self.ndim)
+        if pads == "same":
+            wide = input.shape[-self.ndim :]
+            pads = map(_shapes.same_padding, wide, self.kernel_size, self.stride, self.dilation)
+        pads = tuple(pads)
+        return pad_axes(op, input, pads, self.padding_mode), options | {"padding": 0}, pads
+
 
 class _ConvTranspose(_ConvNd):
-    convolve = staticmethod(_conv_transpose)
-    convolve_backward = staticmethod(_conv_transpose_backward)
     options = ("stride", "padding", "output_padding", "groups", "dilation")
     transposed = True
 
@@ -128,6 +178,69 @@ class _ConvTranspose(_ConvNd):
             type(self).__name__, "output_padding", output_padding, self.ndim, 0
         )
 
+    def forward(self, input, output_size=None):
+        """The output for `input`.
+
+        output_size: the spatial size wanted, in place of `output_padding`: an int, one for each
+        axis, or a whole output shape.  It may be up to stride - 1 above the smallest possible.
+        """
+        return self._forward(input, output_size=output_size)
+
+    def _map(self, input, slope, output_size=None):
+        options, border = self._resolved(input, output_size)
+        if border is None:
+            return _conv_transpose(self.ndim, input, *self._arrays(), **options, slope=slope)
+        weight, bias = self._arrays()
+        output = _conv_transpose(self.ndim, input, weight, **options)
+        output = fold_axes(type(self).__name__, output, border.pad, self.padding_mode)
+        if bias is not None:
+            output += bias.reshape(-1, *(1,) * self.ndim)
+        return _rectified(output, slope)
+
+    def _map_backward(self, grad_output, input, needs, slope, output_size=None):
+        options, border = self._resolved(input, output_size)
+        grad_bias = None
+        if border is not None:
+            op = type(self).__name__
+            batched = np.ndim(input) == self.ndim + 2
+            grad_output = check_grad_output(
+                op, grad_output, self.ndim, border.wide_shape, batched, self.weight.dtype
+            )
+            if needs[2]:  # the bias came behind the fold
+                grad_bias = grad_output.sum((0, *range(2, grad_output.ndim)))
+            needs = (*needs[:2], False)
+            grad_output = pad_axes(op, grad_output, border.pad, self.padding_mode)
+            grad_output = grad_output if batched else grad_output[0]
+        grad_input, grad_weight, in_kernel = _conv_transpose_backward(
+            self.ndim, grad_output, input, self.weight.data, **options, needs=needs, slope=slope
+        )
+        return grad_input, grad_weight, grad_bias if in_kernel is None else in_kernel
+
+    def _resolved(self, input, output_size):
+        """(options of the functional, None), or its Geometry for a border to be folded.
+
+        Of an output_size there is what it amounts to in output_padding.
+        """
+        options = self._options()
+        if self.padding_mode == "zeros" and output_size is None:
+            return options, None
+        op = type(self).__name__
+        asked = options if output_size is None else options | {"output_padding": 0}
+        x, _ = as_batch(op, "input", as_array(op, "input", input), self.ndim)
+        geometry = transpose_geometry(
+            op, self.ndim, x.shape, self.weight.data, **asked, output_size=output_size
+        )
+        least = map(
+            _shapes.conv_transpose_out_size,
+            geometry.narrow, geometry.kernel, geometry.stride, geometry.pad,
+            (0,) * self.ndim, geometry.dilation,
+        )  # fmt: skip
+        extra = map(operator.sub, geometry.wide, least)
+        options["output_padding"] = tuple(extra)
+        if self.padding_mode == "zeros":
+            return options, None
+        return options | {"padding": 0}, geometry
+
 
 class Conv1d(_Conv):
     """Convolution of (N, C, L), weight (out_channels, in_channels / groups, kernel)."""
@@ -139,7 +252,9 @@ class Conv2d(_Conv):
     """Convolution of (N, C, H, W), weight (out_channels, in_channels / groups, KH, KW).
 
     stride, padding, dilation, groups: as `functional.conv2d`, so padding is an int, one per axis,
-    one (low, high) pair per axis, "same" or "valid".  `padding_mode` knows only "zeros".
+    one (low, high) pair per axis, "same" or "valid".  padding_mode: what stands there, "zeros",
+    "reflect", "replicate" or "circular" (see `functional.pad`); any but zeros is a copy of the
+    input.
     weight and bias start uniform within 1 / sqrt(in_channels / groups * KH * KW), as in PyTorch,
     drawn from `rng` or the package's generator.
     Raises ValueError or TypeError for an argument out of its range.
@@ -163,7 +278,10 @@ class ConvTranspose1d(_ConvTranspose):
 class ConvTranspose2d(_ConvTranspose):
     """Transposed convolution of (N, C, H, W), weight (in_channels, out_channels / groups, KH, KW).
 
-    The adjoint of the `Conv2d` with the same options and the very same weight array.
+    The adjoint of the `Conv2d` with the same options and the very same weight array, for every
+    padding_mode: with P the padding's matrix that convolution is W P, and this is P^T W^T.  W^T
+    alone gives an output that overhangs by the padding; P^T takes the overhang off and adds it to
+    the cells that it would have repeated (see `functional.pad_backward`), zeros to none.
     weight and bias start as PyTorch's: uniform within 1 / sqrt(out_channels / groups * KH * KW).
     """
 

@@ -1,7 +1,10 @@
-"""Dropout."""
+"""Dropout, of elements and of whole channels."""
+
+import numpy as np
 
 from fastconv import functional as F
 from fastconv._random import generator
+from fastconv.functional._arrays import as_array, as_batch
 from fastconv.nn.module import Module
 
 
@@ -31,3 +34,43 @@ class Dropout(Module):
     def backward(self, grad_output, needs_input_grad=True):
         (mask,) = self.saved_for_backward()
         return F.dropout_backward(grad_output, mask)
+
+
+class _ChannelDropout(Dropout):
+    ndim = None
+
+    def forward(self, input):
+        if not self.training:
+            return super().forward(input)
+        op = type(self).__name__
+        input = as_array(op, "input", input)
+        as_batch(op, "input", input, self.ndim)  # refuses a wrong number of axes
+        channels = input.shape[: -self.ndim] + (1,) * self.ndim
+        mask, _ = F.dropout(np.ones(channels, input.dtype), self.p, generator(self.rng))
+        self.save_for_backward(mask)
+        return input * mask
+
+    def backward(self, grad_output, needs_input_grad=True):
+        (mask,) = self.saved_for_backward()
+        return grad_output * mask
+
+
+class Dropout1d(_ChannelDropout):
+    """Dropout of whole channels of (N, C, L) or (C, L); see `Dropout2d`."""
+
+    ndim = 1
+
+
+class Dropout2d(_ChannelDropout):
+    """Zeroes each channel of (N, C, H, W) or (C, H, W) as a whole, else as `Dropout`.
+
+    Tompson et al. 2015, "Efficient object localization using convolutional networks".
+    """
+
+    ndim = 2
+
+
+class Dropout3d(_ChannelDropout):
+    """Dropout of whole channels of (N, C, D, H, W) or (C, D, H, W); see `Dropout2d`."""
+
+    ndim = 3

@@ -12,6 +12,7 @@ whose modules have run since is void, and then every module goes back by itself.
 
 from fastconv.nn.activation import LeakyReLU, ReLU, _Rectifier
 from fastconv.nn.affine import _AffineMap
+from fastconv.nn.conv import _ConvTranspose
 from fastconv.nn.normalization import _BatchNorm
 from fastconv.nn.pooling import _MaxPool
 from fastconv.nn.residual import Residual
@@ -24,7 +25,15 @@ _BACKWARD = (_AffineMap, Residual)
 # As they are now: who replaces one of these, in a class or an object, wants it called.
 _METHODS = {
     base: (base.__call__, base.forward, base.backward)
-    for base in (_AffineMap, _BatchNorm, Residual, _Rectifier, _MaxPool, Flatten)
+    for base in (
+        _AffineMap,
+        _ConvTranspose,
+        _BatchNorm,
+        Residual,
+        _Rectifier,
+        _MaxPool,
+        Flatten,
+    )
 }
 
 
@@ -111,13 +120,13 @@ class Step:
 
 
 def _is(module, *bases):
-    """Whether a module runs the methods of one of these classes."""
-    for base in bases:
-        if isinstance(module, base):
-            bound = module.forward, module.backward
-            methods = type(module).__call__, *(getattr(each, "__func__", each) for each in bound)
-            return methods == _METHODS[base]
-    return False
+    """Whether a module is of one of these classes and runs its methods."""
+    if not isinstance(module, bases):
+        return False
+    base = next(each for each in type(module).__mro__ if each in _METHODS)
+    bound = module.forward, module.backward
+    methods = type(module).__call__, *(getattr(each, "__func__", each) for each in bound)
+    return methods == _METHODS[base]
 
 
 def _is_activation(modules, *types):

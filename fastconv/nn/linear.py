@@ -1,5 +1,7 @@
 """The fully connected layer."""
 
+import math
+
 import numpy as np
 
 from fastconv._shapes import integer
@@ -19,6 +21,9 @@ class Linear(_AffineMap):
         self.out_features = integer("Linear", "out_features", out_features, 1)
         shape = (self.out_features, self.in_features)
         self.weight, self.bias = weight_and_bias(shape, self.out_features, bias, dtype, rng)
+
+    def multiply_adds(self, input_shape, output_shape):
+        return math.prod(output_shape[:-1]) * self.weight.size
 
     def _map(self, input, slope):
         return _linear(input, *self._arrays(), slope=slope)

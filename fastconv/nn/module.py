@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv.functional._arrays import FLOATS
+from fastconv.nn.probe import evaluating, example
 
 
 class Parameter:
@@ -111,6 +112,31 @@ class Module:
             )
         super().__setattr__(name, value)
 
+    # ---- sizes
+
+    def build_for(self, input_shape):
+        """Makes the parameters of every lazy layer in it, by a forward of one example of zeros.
+
+        input_shape: that of one example, without the batch axis, as (1, 28, 28).  The forward is in
+        evaluation mode: running statistics stay as they are.  Returns the module.  Raises what the
+        forward does for an input that does not fit.
+        """
+        with evaluating(self):
+            self(example(self, input_shape))
+        return self
+
+    def _dtype(self):
+        """The float type of this module's own parameters, or None."""
+        return next((parameter.dtype for _, parameter in self._own_parameters()), None)
+
+    def multiply_adds(self, input_shape, output_shape):
+        """Multiplications (each with an addition) of one forward; `summary` asks.
+
+        0 but for convolutions and Linear.  Another layer with many may override it; the shapes are
+        those of its first input and of its output.
+        """
+        return 0
+
     # ---- computing
 
     def __call__(self, *args, **kwargs):
@@ -172,13 +198,18 @@ class Module:
         for _, module in self.named_modules():
             yield module
 
+    def _own_parameters(self):
+        """(name, Parameter) of this module alone."""
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                yield name, value
+
     def named_parameters(self):
         """(path, Parameter) for this module and all below it, each once."""
         yield from _each_once(
             (_join(path, name), value)
             for path, module in self.named_modules()
-            for name, value in vars(module).items()
-            if isinstance(value, Parameter)
+            for name, value in module._own_parameters()
         )
 
     def parameters(self):
@@ -190,9 +221,8 @@ class Module:
 
     def _state(self):
         for path, module in self._walk():
-            for name, value in vars(module).items():
-                if isinstance(value, Parameter):
-                    yield _join(path, name), value.data
+            for name, value in module._own_parameters():
+                yield _join(path, name), value.data
             for name in module._buffer_names:
                 if getattr(module, name) is not None:
                     yield _join(path, name), getattr(module, name)

@@ -1,7 +1,8 @@
-"""Normalizations: BatchNorm over batch and space, GroupNorm over channels and space."""
+"""Normalizations: BatchNorm over batch and space, GroupNorm and LayerNorm over one example."""
 
 import numpy as np
 
+from fastconv import _shapes
 from fastconv import functional as F
 from fastconv._shapes import integer
 from fastconv.functional.normalization import _batch_norm
@@ -10,10 +11,10 @@ from fastconv.nn.module import Parameter
 
 
 class _Norm(_Affine):
-    def _set_up(self, channels, affine, dtype):
+    def _set_up(self, shape, affine, dtype, bias=True):
         if affine:
-            self.weight = Parameter(np.ones(channels, dtype))
-            self.bias = Parameter(np.zeros(channels, dtype))
+            self.weight = Parameter(np.ones(shape, dtype))
+            self.bias = Parameter(np.zeros(shape, dtype)) if bias else None
 
 
 class _BatchNorm(_Norm):
@@ -126,4 +127,34 @@ class GroupNorm(_Norm):
         weight, _ = self._arrays()
         return self._accumulate(
             F.group_norm_backward(grad_output, input, self.num_groups, weight, statistics)
+        )
+
+
+class LayerNorm(_Norm):
+    """(x - mean) / sqrt(var + eps) * weight + bias over the last axes of each example.
+
+    normalized_shape: the size of the last axis, or a tuple of those of the last axes; weight and
+    bias have this shape.  Ba, Kiros & Hinton 2016, "Layer normalization".
+    Raises ValueError for an input that does not end in it.
+    """
+
+    def __init__(
+        self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, *, dtype=np.float32
+    ):
+        self.normalized_shape = _shapes.shape("LayerNorm", "normalized_shape", normalized_shape)
+        self.eps = eps
+        self._set_up(self.normalized_shape, elementwise_affine, dtype, bias)
+
+    def forward(self, input):
+        output, statistics = F.layer_norm(
+            input, self.normalized_shape, *self._arrays(), eps=self.eps
+        )
+        self.save_for_backward(input, statistics)
+        return output
+
+    def backward(self, grad_output, needs_input_grad=True):
+        input, statistics = self.saved_for_backward()
+        weight, _ = self._arrays()
+        return self._accumulate(
+            F.layer_norm_backward(grad_output, input, self.normalized_shape, weight, statistics)
         )

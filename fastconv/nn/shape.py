@@ -1,12 +1,12 @@
-"""Layers that move values and compute nothing: Flatten, PixelShuffle, Upsample."""
+"""Layers that change the shape and learn nothing: Flatten, PixelShuffle, Upsample; Identity."""
 
 import math
 
 import numpy as np
 
 from fastconv import functional as F
-from fastconv._shapes import integer, per_axis
-from fastconv.functional._arrays import as_array, empty
+from fastconv._shapes import integer
+from fastconv.functional.interpolate import check_interpolation
 from fastconv.nn.module import Module
 
 
@@ -64,35 +64,44 @@ class PixelUnshuffle(Module):
 
 
 class Upsample(Module):
-    """Every cell of (N, C, *space) repeated `scale_factor` times along each spatial axis.
+    """(N, C, *space) on a finer or coarser grid, by nearest neighbours or linear in each axis.
 
-    scale_factor: an integer, or one for each spatial axis.  `mode` knows only "nearest".
+    size, or scale_factor: an int or a number, or one for each spatial axis; mode: "nearest",
+    "nearest-exact", "linear", "bilinear" or "trilinear"; see `functional.interpolate`, whose errors
+    these are.
     """
 
-    def __init__(self, *, scale_factor, mode="nearest"):
-        if mode != "nearest":
-            raise ValueError(f"Upsample: mode must be 'nearest', got {mode!r}")
-        self.scale_factor = scale_factor
+    def __init__(
+        self,
+        size=None,
+        scale_factor=None,
+        mode="nearest",
+        align_corners=None,
+        recompute_scale_factor=None,
+    ):
+        self.options = {
+            "size": size,
+            "scale_factor": scale_factor,
+            "mode": mode,
+            "align_corners": align_corners,
+            "recompute_scale_factor": recompute_scale_factor,
+        }
+        check_interpolation("Upsample", **self.options)
 
     def forward(self, input):
-        input = as_array("Upsample", "input", input)
-        if input.ndim not in (3, 4, 5):
-            raise ValueError(f"Upsample: input must be (N, C, *space), got shape {input.shape}")
-        space = input.shape[2:]
-        factors = per_axis("Upsample", "scale_factor", self.scale_factor, len(space), 1)
-        scaled = tuple(size * factor for size, factor in zip(space, factors, strict=True))
-        output = empty("Upsample", (*input.shape[:2], *scaled), input.dtype, input)
-        blocks = _blocks(input.shape, factors)
-        output.reshape(blocks)[...] = input.reshape(_blocks(input.shape, (1,) * len(space)))
-        self.save_for_backward(blocks)
-        return output
+        self.save_for_backward(np.shape(input))
+        return F.interpolate(input, **self.options)
 
     def backward(self, grad_output, needs_input_grad=True):
-        (blocks,) = self.saved_for_backward()
-        return grad_output.reshape(blocks).sum(axis=tuple(range(3, len(blocks), 2)))
+        (shape,) = self.saved_for_backward()
+        return F.interpolate_backward(grad_output, shape, **self.options)
 
 
-def _blocks(shape, factors):
-    """(N, C, H, W) and (fh, fw) as (N, C, H, fh, W, fw): a view of (N, C, H fh, W fw)."""
-    pairs = zip(shape[2:], factors, strict=True)
-    return (*shape[:2], *(size for pair in pairs for size in pair))
+class Identity(Module):
+    """The input as it is."""
+
+    def forward(self, input):
+        return input
+
+    def backward(self, grad_output, needs_input_grad=True):
+        return grad_output
