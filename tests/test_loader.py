@@ -1,5 +1,7 @@
 """DataLoader: every sample once, in an order that seed and epoch alone decide."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -72,6 +74,76 @@ def test_state_resumes_at_the_next_epoch():
     assert orders(resumed, 2) == orders(loader, 2)
 
 
+def noisy(inputs, rng):
+    return inputs + rng.random(len(inputs))
+
+
+def resumed(state, **options):
+    x = np.arange(30.0)
+    loader = DataLoader(x, x, 4, shuffle=True, transform=noisy, **options)
+    if state is not None:
+        loader.load_state_dict(json.loads(json.dumps(state)))
+    return loader
+
+
+def drained(loader, epochs=2):
+    return [[part.tobytes() for part in batch] for _ in range(epochs) for batch in loader]
+
+
+@pytest.mark.parametrize("given", range(9))
+def test_state_resumes_in_the_middle_of_an_epoch(given):
+    loader = resumed(None, seed=5)
+    drained(loader, 1)
+    epoch = iter(loader)
+    for _ in range(given):
+        next(epoch, None)
+    state = loader.state_dict()
+    assert state == {"seed": 5, "epoch": 1, "batch": given}
+    rest = [[part.tobytes() for part in batch] for batch in epoch]
+    assert len(rest) == 8 - given
+    assert loader.state_dict() == {"seed": 5, "epoch": 2, "batch": 0}
+    again = resumed(state)
+    assert again.state_dict() == state
+    assert drained(again, 1) == rest
+    assert again.state_dict() == loader.state_dict()
+    assert drained(again) == drained(loader)
+
+
+def test_state_of_an_epoch_left_early_is_where_it_was_left():
+    loader = resumed(None, seed=5)
+    for batch, _ in enumerate(loader, 1):
+        if batch == 3:
+            break
+    state = loader.state_dict()
+    assert state == {"seed": 5, "epoch": 0, "batch": 3}
+    assert drained(resumed(state), 1) == drained(resumed(None, seed=5), 1)[3:]
+    # In the same process the next loop begins the next epoch, as ever.
+    assert drained(loader, 1) == drained(resumed({"seed": 5, "epoch": 1}), 1)
+
+
+def test_state_is_of_the_epoch_begun_last():
+    loader = resumed(None, seed=5)
+    first, second = iter(loader), iter(loader)
+    next(second)
+    assert len(list(first)) == 8
+    assert loader.state_dict() == {"seed": 5, "epoch": 1, "batch": 1}
+
+
+def test_setting_the_epoch_forgets_the_position():
+    loader = resumed({"seed": 5, "epoch": 3, "batch": 2})
+    next(iter(loader))
+    loader.epoch = 3
+    assert loader.state_dict() == {"seed": 5, "epoch": 3, "batch": 0}
+    assert len(list(loader)) == len(loader) == 8
+
+
+def test_a_state_must_fit():
+    with pytest.raises(ValueError, match="DataLoader: batch must be at most 8, got 9"):
+        resumed({"seed": 5, "epoch": 3, "batch": 9})
+    with pytest.raises(ValueError, match="DataLoader: epoch must be at least 0, got -1"):
+        resumed({"seed": 5, "epoch": -1})
+
+
 def test_no_needless_copy_and_memory_order_kept():
     x = np.zeros((10, 4, 5, 3)).transpose(0, 3, 1, 2)
     y = np.arange(10)
@@ -84,9 +156,6 @@ def test_no_needless_copy_and_memory_order_kept():
 
 def test_transform_gets_batches_and_its_own_random_numbers():
     x = np.arange(12.0)
-
-    def noisy(inputs, rng):
-        return inputs + rng.random(len(inputs))
 
     def epoch(loader, number):
         loader.epoch = number

@@ -12,8 +12,9 @@ class DataLoader:
     inputs, targets: arrays with the samples along axis 0.  Batches keep their dtype and memory
     order; without `shuffle` they are views, with it one gathered copy.
 
-    With `shuffle`, the seed and the number of the epoch decide the order: set `epoch` to repeat or
-    resume one.  Without a seed, the package's generator (`fastconv.manual_seed`) draws one.
+    With `shuffle`, the seed and the number of the epoch decide the order.  `epoch` is the number of
+    the next one: set it to repeat an epoch; `load_state_dict` goes on in the middle of one.
+    Without a seed, the package's generator (`fastconv.manual_seed`) draws one.
     The last batch is smaller when the batch size does not divide the samples; `drop_last` leaves
     it out.
 
@@ -38,36 +39,65 @@ class DataLoader:
         self.shuffle, self.drop_last, self.transform = shuffle, drop_last, transform
         self.epoch = 0
 
+    @property
+    def epoch(self):
+        """The epoch that the next `iter()` begins, from 0; one that was left early counts."""
+        return self._next["epoch"]
+
+    @epoch.setter
+    def epoch(self, epoch):
+        self._next = {"epoch": integer("DataLoader", "epoch", epoch, 0), "batch": 0}
+        self._running = None  # as _next, for the epoch begun last, until it has ended
+
     def __len__(self):
         """Batches in an epoch."""
         full, rest = divmod(len(self.inputs), self.batch_size)
         return full + (rest > 0 and not self.drop_last)
 
     def __iter__(self):
-        # Not in the generator: the epoch is taken when it starts, even if nobody finishes it.
-        epoch = self.epoch
+        # Not in the generator: the epoch is taken when it begins, even if nobody finishes it.
+        position = self._next
         self.epoch += 1
-        return self._batches(epoch)
+        self._running = position
+        return self._batches(position)
 
     def state_dict(self):
-        """What `load_state_dict` needs to go on with the next epoch."""
-        return {"seed": self.seed, "epoch": self.epoch}
+        """{"seed", "epoch", "batch"}: what `load_state_dict` needs to go on from here.
+
+        Within an epoch, or after one that was left early: its number, and how many of its batches
+        were handed out.  Once it has ended, or before the first: the next epoch, and 0.
+        """
+        return {"seed": self.seed, **(self._running or self._next)}
 
     def load_state_dict(self, state):
-        self.seed = integer("DataLoader", "seed", state["seed"], 0)
-        self.epoch = integer("DataLoader", "epoch", state["epoch"], 0)
+        """The next `iter()` gives the rest of that epoch, the same batches to the bit.
 
-    def _batches(self, epoch):
+        A state without "batch" begins the epoch.  Raises ValueError for more batches than an epoch
+        has.
+        """
+        seed = integer("DataLoader", "seed", state["seed"], 0)
+        epoch = integer("DataLoader", "epoch", state["epoch"], 0)
+        batch = integer("DataLoader", "batch", state.get("batch", 0), 0)
+        if batch > len(self):
+            raise ValueError(f"DataLoader: batch must be at most {len(self)}, got {batch}")
+        self.seed, self.epoch = seed, epoch
+        self._next["batch"] = batch
+
+    def _batches(self, position):
+        epoch = position["epoch"]
         if self.shuffle:
             order = self._rng(epoch).permutation(len(self.inputs))
-        for batch in range(len(self)):
+        for batch in range(position["batch"], len(self)):
             part = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
             if self.shuffle:
                 part = order[part]
             inputs, targets = self.inputs[part], self.targets[part]
             if self.transform is not None:
                 inputs = self.transform(inputs, self._rng(epoch, batch))
+            position["batch"] = batch + 1
             yield inputs, targets
+        if self._running is position:
+            self._running = None
 
     def _rng(self, *key):
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
