@@ -1,6 +1,12 @@
 """Data for training: readers of IDX files, the bundled MNIST, batches, augmentation."""
 
-from fastconv.data.augment import random_affine, random_shift
+from fastconv.data.augment import (
+    random_affine,
+    random_crop,
+    random_erase,
+    random_flip,
+    random_shift,
+)
 from fastconv.data.datasets import (
     Dataset,
     fashion_mnist,
@@ -21,6 +27,9 @@ __all__ = [
     "mnist",
     "normalize",
     "random_affine",
+    "random_crop",
+    "random_erase",
+    "random_flip",
     "random_shift",
     "save_idx",
     "statistics",
