@@ -32,9 +32,34 @@ def test_normalize_keeps_memory_order_and_input():
     np.testing.assert_allclose(normal, (images / 255 - 0.1) / 0.5, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
+@pytest.mark.parametrize("space", [(), (4,), (4, 5), (2, 3, 4)])
+def test_normalize_per_channel(dtype, space):
+    images = np.random.default_rng(0).integers(0, 100, (6, 3, *space)).astype(dtype)
+    mean, std = (0.1, 0.2, 0.3), [0.5, 1.5, 2.5]
+    normal = normalize(images, mean, std)
+    assert normal.dtype == np.float32
+    for channel in range(3):
+        alone = normalize(images[:, channel], mean[channel], std[channel])
+        np.testing.assert_array_equal(normal[:, channel], alone)
+    mixed = normalize(images, mean)
+    np.testing.assert_allclose(mixed[:, 1], normal[:, 1] * 1.5, rtol=1e-5)
+
+
+def test_normalize_per_channel_keeps_memory_order():
+    images = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 4, 5, 3).transpose(0, 3, 1, 2)
+    normal = normalize(images, (0.1, 0.2, 0.3), (1, 2, 3))
+    assert normal.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
 def test_normalize_refuses():
     with pytest.raises(TypeError, match="real numbers, got complex128"):
         normalize(np.zeros(3, complex))
     for mean, std in ((0, 0), (0, -1), (np.nan, 1), (0, np.inf)):
         with pytest.raises(ValueError, match="mean and std must be finite, std > 0"):
             normalize(np.zeros(3), mean, std)
+    for wrong in ((0, 1), np.zeros((3, 1)), ()):
+        with pytest.raises(ValueError, match="normalize: mean must be a number, or one for each"):
+            normalize(np.zeros((2, 3, 4, 4)), wrong)
+    with pytest.raises(ValueError, match=r"std > 0, got .* and .1.0, 0.0, 1.0."):
+        normalize(np.zeros((2, 3, 4, 4)), 0, (1, 0, 1))

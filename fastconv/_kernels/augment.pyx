@@ -152,27 +152,32 @@ cdef inline void sample(
 ) noexcept nogil:
     """A block of one output row of one channel, from the plane x."""
     cdef idx_t j, top, left
+    cdef idx_t row_step = step[0]       # in registers: a store of bytes could be one to them
+    cdef idx_t column_step = step[1]
+    cdef double right, down
     cdef double upper_left, upper_right, lower_left, lower_right, upper, lower, value
     cdef const pixel* place
     for j in range(count):
         top, left = s.top[j], s.left[j]
         if s.inside[j]:
-            place = moved(x, top * step[0] + left * step[1])
+            place = moved(x, top * row_step + left * column_step)
             upper_left = place[0]
-            upper_right = moved(place, step[1])[0]
-            lower_left = moved(place, step[0])[0]
-            lower_right = moved(place, step[0] + step[1])[0]
+            upper_right = moved(place, column_step)[0]
+            lower_left = moved(place, row_step)[0]
+            lower_right = moved(place, row_step + column_step)[0]
         else:
             upper_left = at(x, step, height, width, top, left, fill)
             upper_right = at(x, step, height, width, top, left + 1, fill)
             lower_left = at(x, step, height, width, top + 1, left, fill)
             lower_right = at(x, step, height, width, top + 1, left + 1, fill)
-        upper = upper_left * (1 - s.right[j]) + upper_right * s.right[j]
-        lower = lower_left * (1 - s.right[j]) + lower_right * s.right[j]
-        value = upper * (1 - s.down[j]) + lower * s.down[j]
+        right, down = s.right[j], s.down[j]
+        upper = upper_left * (1 - right) + upper_right * right
+        lower = lower_left * (1 - right) + lower_right * right
+        value = upper * (1 - down) + lower * down
         if pixel is uint8_t:
-            value = lrint(value)
-        (<pixel*> moved(y, j * y_step))[0] = <pixel> value
+            (<pixel*> moved(y, j * y_step))[0] = <pixel> lrint(value)
+        else:
+            (<pixel*> moved(y, j * y_step))[0] = <pixel> value
 
 
 cdef inline void affine_image(

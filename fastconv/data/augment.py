@@ -20,8 +20,8 @@ from fastconv._kernels import augment as kernel
 from fastconv._shapes import integer, per_axis
 from fastconv.functional._arrays import expand_space
 
-# Multiply-adds that take as long as a cell of the output.
-MOVE_WORK = 20
+# Multiply-adds that take as long as a cell of the output; more threads hardly move memory faster.
+MOVE_WORK = 1
 AFFINE_WORK = 200
 ATTEMPTS = 10  # at a rectangle that fits, as torchvision has it
 

@@ -12,9 +12,9 @@ MNIST = Path(__file__).parent / "mnist"
 MAX_CLASSES = 65536
 TEST_FRACTION = 0.2
 
-# SHA-256 of what the files unpack to.  Listed by the crate dataset-ml and other projects, with
-# MNIST's, which are those of our copy; the two of labels follow from the files in the repository of
-# Fashion-MNIST, which have the MD5 that its README gives.
+# SHA-256 of what the files unpack to, as the crate dataset-ml lists them, and others beside those
+# of MNIST, which our copy has.  The two of labels were also found from the files in the repository
+# of Fashion-MNIST, which have the MD5 that its README gives.
 FASHION_MNIST = {
     "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
     "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",

@@ -28,18 +28,36 @@ def statistics(images):
 def normalize(images, mean=0.0, std=1.0, dtype=np.float32):
     """(images - mean) / std as `dtype`, integers first divided by their type's largest value.
 
-    With the defaults uint8 images become numbers from 0 to 1; with the `statistics` of the
-    training images, numbers of mean 0 and deviation 1.  The memory order is kept.
+    mean, std: numbers, or one per channel of images (N, C, *space).  With the defaults uint8 images
+    become numbers from 0 to 1; with the `statistics` of the training images, numbers of mean 0 and
+    deviation 1.  The memory order is kept.
     """
-    images, real = np.asarray(images), np.dtype(dtype).type
+    images, dtype = np.asarray(images), np.dtype(dtype)
     if images.dtype.kind not in "biuf":
         raise TypeError(f"normalize: images must be real numbers, got {images.dtype}")
-    if not (np.isfinite(mean) and np.isfinite(std) and std > 0):
-        raise ValueError(f"normalize: mean and std must be finite, std > 0, got {mean} and {std}")
+    mean, std = _per_channel("mean", mean, images), _per_channel("std", std, images)
+    if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
+        raise ValueError(
+            "normalize: mean and std must be finite, std > 0, "
+            f"got {mean.ravel().tolist()} and {std.ravel().tolist()}"
+        )
     scale = _full_scale(images.dtype)
-    result = np.subtract(images, real(mean * scale), dtype=real, casting="unsafe")
-    result *= real(1.0 / (scale * std))
+    result = np.subtract(images, (mean * scale).astype(dtype), dtype=dtype, casting="unsafe")
+    result *= (1.0 / (scale * std)).astype(dtype)
     return result
+
+
+def _per_channel(name, value, images):
+    """A float64 scalar, or an array that stands beside the second axis of the images."""
+    value = np.asarray(value, np.float64)
+    if value.ndim == 0:
+        return value[()]
+    if images.ndim < 2 or value.shape != images.shape[1:2]:
+        raise ValueError(
+            f"normalize: {name} must be a number, or one for each channel of images (N, C, *space) "
+            f"of shape {images.shape}, got {value.tolist()}"
+        )
+    return value.reshape(-1, *(1,) * (images.ndim - 2))
 
 
 def _full_scale(dtype):
