@@ -136,8 +136,13 @@ setup(
     packages=[*find_packages(include=["fastconv*"]), "fastconv.bench"],
     package_dir={"fastconv.bench": "bench"},
     ext_modules=[
-        Extension(f"fastconv._kernels.{name}", [f"{KERNELS}/{name}.pyx"])
-        for name in ("cpu", "memory")
+        Extension(
+            f"fastconv._kernels.{name}",
+            [f"{KERNELS}/{name}.pyx"],
+            include_dirs=[KERNELS],
+            depends=[f"{KERNELS}/{header}" for header in SHARED],
+        )
+        for name in ("augment", "cpu", "memory")
     ],
     cmdclass={"build_ext": BuildKernels},
 )

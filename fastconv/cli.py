@@ -245,9 +245,11 @@ def _parser():
     def with_data(sub):
         sub.add_argument(
             "--data",
-            metavar="DIR",
+            metavar="PATH",
             help="folder with train-images-idx3-ubyte, train-labels-idx1-ubyte and the same two "
-            "with t10k, plain or .gz (default: the bundled MNIST)",
+            "with t10k, plain or .gz; or CIFAR-10's binary version, as a folder or .tar.gz; or an "
+            ".npz file with x_train, y_train, x_test and y_test; or a folder with a folder of "
+            "images for each class, or with two such, train and test (default: the bundled MNIST)",
         )
 
     def with_threads(sub):

@@ -1,10 +1,12 @@
 """Image files as arrays of a wanted shape: .npy with NumPy alone, the rest through Pillow."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 PILLOW_MODES = {1: "L", 3: "RGB"}  # by number of channels
+GREY_MODES = ("1", "L", "LA", "La")
 
 
 def read_images(path, image_shape):
@@ -39,24 +41,23 @@ def read_images(path, image_shape):
     return [(f"{path}[{index}]", image) for index, image in enumerate(images)]
 
 
+def image_shape(path):
+    """(channels, height, width) of a file for Pillow: 1 channel if it is grey, else 3.
+
+    Raises what `read_images` does.
+    """
+    with _opened(Path(path)) as image:
+        return 1 if image.mode in GREY_MODES else 3, image.height, image.width
+
+
 def _read_with_pillow(path, image_shape):
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ImportError(
-            f"{path}: reading it needs Pillow: pip install 'fastconv[image]'; .npy needs nothing"
-        ) from error
     channels, height, width = image_shape
     if channels not in PILLOW_MODES:
         raise ValueError(f"{path}: the model takes {channels} channels, which only .npy can hold")
-    with path.open("rb") as file:
-        try:
-            with Image.open(file) as image:
-                size = image.size
-                if size == (width, height):
-                    array = np.asarray(image.convert(PILLOW_MODES[channels]))
-        except Exception as error:  # each of Pillow's decoders has its own kinds
-            raise ValueError(f"{path}: not a readable image: {error}") from error
+    with _opened(path) as image:
+        size = image.size
+        if size == (width, height):
+            array = np.asarray(image.convert(PILLOW_MODES[channels]))
     if size != (width, height):
         raise ValueError(
             f"{path}: {_rule(image_shape)}, got {size[0]} x {size[1]}: resize it first"
@@ -64,6 +65,25 @@ def _read_with_pillow(path, image_shape):
     return array.reshape(height, width, channels).transpose(2, 0, 1)
 
 
+@contextmanager
+def _opened(path):
+    """Pillow's image; whatever goes wrong with it within is a ValueError."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError(
+            f"{path}: reading it needs Pillow: pip install 'fastconv[image]'; .npy needs nothing"
+        ) from error
+    with path.open("rb") as file:
+        try:
+            with Image.open(file) as image:
+                if image.mode[0] in "IF":  # Pillow would clip it to 8 bits
+                    raise ValueError("more than 8 bits per channel, which only .npy can hold")
+                yield image
+        except Exception as error:  # each of Pillow's decoders has its own kinds
+            raise ValueError(f"{path}: not a readable image: {error}") from error
+
+
 def _rule(image_shape):
     channels, height, width = image_shape
-    return f"the model takes images {width} wide and {height} high, {channels} channel(s)"
+    return f"images must be {width} wide and {height} high, {channels} channel(s)"

@@ -13,7 +13,7 @@ from fastconv import _kernels, nn
 from fastconv.classifier import Classifier
 from fastconv.cli import main
 from fastconv.config import EXTRAS, show_config
-from fastconv.data import save_idx
+from fastconv.data import load_folder, save_idx
 from fastconv.recipes import small_cnn
 from fastconv.serialization import load, load_metadata, save
 
@@ -85,6 +85,23 @@ def test_train_in_a_process(data):
     assert result["images_per_second"] == pytest.approx(3 * 240 / result["train_seconds"])
     assert (result["epochs"], result["isa"]) == (3, _kernels.isa)
     assert result["num_threads"] in (1, 2)  # 1 in a serial build
+
+
+def test_the_form_of_the_data_does_not_matter(data, tmp_path, capsys):
+    arrays = load_folder(data)
+    names = arrays._fields
+    np.savez(tmp_path / "data.npz", **dict(zip(names, arrays, strict=True)))
+    Image = pytest.importorskip("PIL.Image")
+    for split, images, labels in zip(("train", "test"), arrays[::2], arrays[1::2], strict=True):
+        for index, (image, label) in enumerate(zip(images[:, 0], labels, strict=True)):
+            folder = tmp_path / "images" / split / f"class {label}"
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / f"{index:03}.png")
+    scores = []
+    for path in (data, tmp_path / "data.npz", tmp_path / "images"):
+        assert main([*quick(path), "--target-acc", "0.9", "--json"]) == 0
+        scores.append(json.loads(capsys.readouterr().out.splitlines()[-1])["test_accuracy"])
+    assert scores[0] == scores[1]  # the files of the third come in another order
 
 
 def test_missed_target_is_status_1(data, capsys):
@@ -167,9 +184,8 @@ def test_bad_usage(args, message, capsys):
 def test_bad_input_in_a_process(tmp_path):
     bad = run("train", "--data", tmp_path)
     assert (bad.returncode, bad.stdout) == (2, "")
-    assert bad.stderr == (
-        f"fastconv train: error: {tmp_path}: there is no train-images-idx3-ubyte, plain or .gz\n"
-    )
+    assert bad.stderr.startswith(f"fastconv train: error: {tmp_path}: there is no data set in it;")
+    assert bad.stderr.count("\n") == 1
     assert run("train", "--epochs", "none").returncode == 2
 
 

@@ -29,6 +29,7 @@ FLOORS = (
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 EXTRAS = {
     "tqdm", "safetensors", "PIL", "matplotlib", "torch", "onnx", "onnxruntime", "threadpoolctl",
+    "pooch",
 }  # fmt: skip
 
 
@@ -142,7 +143,8 @@ def test_importing_is_quiet_and_needs_no_extra():
     program = """
 import sys
 import fastconv
-unwanted = ("tqdm", "safetensors", "PIL", "matplotlib", "torch", "scipy", "onnx", "threadpoolctl")
+unwanted = ("tqdm", "safetensors", "PIL", "matplotlib", "torch", "scipy", "onnx", "threadpoolctl",
+            "pooch", "requests")
 print([name for name in unwanted if name in sys.modules])
 """
     assert output(program) == "[]"

@@ -1,5 +1,9 @@
 """DataLoader: every sample once, in an order that seed and epoch alone decide."""
 
+import json
+import signal
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -72,6 +76,170 @@ def test_state_resumes_at_the_next_epoch():
     assert orders(resumed, 2) == orders(loader, 2)
 
 
+def noisy(inputs, rng):
+    return inputs + rng.random(len(inputs))
+
+
+def resumed(state, **options):
+    x = np.arange(30.0)
+    loader = DataLoader(x, x, 4, shuffle=True, transform=noisy, **options)
+    if state is not None:
+        loader.load_state_dict(json.loads(json.dumps(state)))
+    return loader
+
+
+def drained(loader, epochs=2):
+    return [[part.tobytes() for part in batch] for _ in range(epochs) for batch in loader]
+
+
+@pytest.mark.parametrize("given", range(9))
+def test_state_resumes_in_the_middle_of_an_epoch(given):
+    loader = resumed(None, seed=5)
+    drained(loader, 1)
+    epoch = iter(loader)
+    for _ in range(given):
+        next(epoch, None)
+    state = loader.state_dict()
+    assert state == {"seed": 5, "epoch": 1, "batch": given}
+    rest = [[part.tobytes() for part in batch] for batch in epoch]
+    assert len(rest) == 8 - given
+    assert loader.state_dict() == {"seed": 5, "epoch": 2, "batch": 0}
+    again = resumed(state)
+    assert again.state_dict() == state
+    assert drained(again, 1) == rest
+    assert again.state_dict() == loader.state_dict()
+    assert drained(again) == drained(loader)
+
+
+def test_state_of_an_epoch_left_early_is_where_it_was_left():
+    loader = resumed(None, seed=5)
+    for batch, _ in enumerate(loader, 1):
+        if batch == 3:
+            break
+    state = loader.state_dict()
+    assert state == {"seed": 5, "epoch": 0, "batch": 3}
+    assert drained(resumed(state), 1) == drained(resumed(None, seed=5), 1)[3:]
+    # In the same process the next loop begins the next epoch, as ever.
+    assert drained(loader, 1) == drained(resumed({"seed": 5, "epoch": 1}), 1)
+
+
+def test_state_is_of_the_epoch_begun_last():
+    loader = resumed(None, seed=5)
+    first, second = iter(loader), iter(loader)
+    next(second)
+    assert len(list(first)) == 8
+    assert loader.state_dict() == {"seed": 5, "epoch": 1, "batch": 1}
+
+
+def test_setting_the_epoch_forgets_the_position():
+    loader = resumed({"seed": 5, "epoch": 3, "batch": 2})
+    next(iter(loader))
+    loader.epoch = 3
+    assert loader.state_dict() == {"seed": 5, "epoch": 3, "batch": 0}
+    assert len(list(loader)) == len(loader) == 8
+
+
+def test_a_state_must_fit():
+    with pytest.raises(ValueError, match="DataLoader: batch must be at most 8, got 9"):
+        resumed({"seed": 5, "epoch": 3, "batch": 9})
+    with pytest.raises(ValueError, match="DataLoader: epoch must be at least 0, got -1"):
+        resumed({"seed": 5, "epoch": -1})
+
+
+def threads():
+    return [each for each in threading.enumerate() if each.name.startswith("DataLoader")]
+
+
+@pytest.mark.parametrize("count", [1, 3, 100])
+@pytest.mark.parametrize("first", [0, 3, 8])
+def test_prefetched_batches_are_the_same(count, first):
+    state = {"seed": 5, "epoch": 2, "batch": first}
+    ahead, plain = resumed(state, prefetch=count), resumed(state)
+    for _ in range(2):
+        for left, right in zip(ahead, plain, strict=True):
+            for a, b in zip(left, right, strict=True):
+                np.testing.assert_array_equal(a, b, strict=True)
+            # What was prepared does not count, only what was handed out.
+            assert ahead.state_dict() == plain.state_dict()
+        assert ahead.state_dict() == plain.state_dict()
+        assert not threads()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_prefetch_works_ahead_and_no_further(count):
+    made, caller = [], threading.current_thread()
+
+    def transform(inputs, rng):
+        assert threading.current_thread() is not caller
+        made.append(int(inputs[0]))
+        return inputs
+
+    x = np.arange(12)
+    batches = iter(DataLoader(x, x, transform=transform, prefetch=count))
+    pause = threading.Event()
+    for number in range(4):
+        inputs, _ = next(batches)
+        assert inputs == [number]
+        while len(made) < number + 1 + count:
+            pause.wait(0.001)
+        pause.wait(0.02)
+        assert made == list(range(number + 1 + count))
+    batches.close()
+    assert not threads()
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_failing_transform_is_heard_of_in_its_turn(count):
+    def transform(inputs, rng):
+        if inputs[0] == 3:
+            raise RuntimeError("sample 3")
+        return inputs
+
+    x = np.arange(6)
+    loader = DataLoader(x, x, transform=transform, prefetch=count)
+    seen = []
+    with pytest.raises(RuntimeError, match="sample 3"):
+        seen.extend(int(inputs[0]) for inputs, _ in loader)
+    assert seen == [0, 1, 2]
+    assert loader.state_dict()["batch"] == 3
+    assert not threads()
+
+
+def test_leaving_early_leaves_no_thread():
+    loader = resumed(None, seed=5, prefetch=2)
+    for _ in loader:
+        assert threads()
+        break
+    assert not threads()
+    assert loader.state_dict() == {"seed": 5, "epoch": 0, "batch": 1}
+
+    def interrupted():
+        for _ in loader:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not threads()
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals of POSIX")
+def test_interrupted_while_it_waits_for_a_batch():
+    main = threading.main_thread().ident
+
+    def transform(inputs, rng):
+        if inputs[0] == 2:
+            signal.pthread_kill(main, signal.SIGINT)
+            threading.Event().wait(0.05)
+        return inputs
+
+    x = np.arange(6)
+    loader = DataLoader(x, x, transform=transform, prefetch=1)
+    with pytest.raises(KeyboardInterrupt):
+        list(loader)
+    assert not threads()
+    assert loader.state_dict()["batch"] <= 2
+
+
 def test_no_needless_copy_and_memory_order_kept():
     x = np.zeros((10, 4, 5, 3)).transpose(0, 3, 1, 2)
     y = np.arange(10)
@@ -84,9 +252,6 @@ def test_no_needless_copy_and_memory_order_kept():
 
 def test_transform_gets_batches_and_its_own_random_numbers():
     x = np.arange(12.0)
-
-    def noisy(inputs, rng):
-        return inputs + rng.random(len(inputs))
 
     def epoch(loader, number):
         loader.epoch = number
@@ -109,5 +274,7 @@ def test_arguments_are_checked():
         DataLoader(x, x, 0)
     with pytest.raises(TypeError, match=r"DataLoader: batch_size must be an integer, got 2.5"):
         DataLoader(x, x, 2.5)
+    with pytest.raises(ValueError, match=r"DataLoader: prefetch must be at least 0, got -1"):
+        DataLoader(x, x, prefetch=-1)
     with pytest.raises(ValueError, match=r"DataLoader: seed must be at least 0, got -1"):
         DataLoader(x, x, seed=-1)
