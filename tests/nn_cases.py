@@ -98,6 +98,7 @@ CASES = [
     _case("SiLU", (), (2, 3, 4)),
     _case("GELU", (), (2, 3, 4)),
     _case("GELU", (), (2, 3, 4), approximate="tanh"),
+    _case("Identity", (), (2, 3)),
     _case("Flatten", (), (2, 3, 2, 2)),
     _case("Flatten", (0, 1), (2, 3, 4)),
     _case("PixelShuffle", (2,), (2, 4, 2, 3)),

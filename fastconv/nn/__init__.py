@@ -8,7 +8,7 @@ that `fastconv.manual_seed` sets.
 
 from fastconv.nn import init
 from fastconv.nn.activation import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Tanh
-from fastconv.nn.container import Residual, Sequential
+from fastconv.nn.container import Concat, Residual, Sequential
 from fastconv.nn.conv import (
     Conv1d,
     Conv2d,
@@ -34,7 +34,7 @@ from fastconv.nn.pooling import (
     MaxPool2d,
     MaxPool3d,
 )
-from fastconv.nn.shape import Flatten, PixelShuffle, PixelUnshuffle, Upsample
+from fastconv.nn.shape import Flatten, Identity, PixelShuffle, PixelUnshuffle, Upsample
 
 __all__ = [
     "GELU",
@@ -48,6 +48,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Concat",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -58,6 +59,7 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GroupNorm",
+    "Identity",
     "LeakyReLU",
     "Linear",
     "MSELoss",

@@ -1,4 +1,4 @@
-"""Layers that move values and compute nothing: Flatten, PixelShuffle, Upsample."""
+"""Layers that move values and compute nothing: Identity, Flatten, PixelShuffle, Upsample."""
 
 import math
 
@@ -8,6 +8,16 @@ from fastconv import functional as F
 from fastconv._shapes import integer, per_axis
 from fastconv.functional._arrays import as_array, empty
 from fastconv.nn.module import Module
+
+
+class Identity(Module):
+    """The input as it is."""
+
+    def forward(self, input):
+        return input
+
+    def backward(self, grad_output, needs_input_grad=True):
+        return grad_output
 
 
 class Flatten(Module):
