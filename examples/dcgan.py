@@ -105,7 +105,7 @@ def inception_score(classifier, images):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--images", type=int, default=60000, help="training images to use")
     parser.add_argument("--out", metavar="PNG", help="draw some of the invented digits")
     args = parser.parse_args()

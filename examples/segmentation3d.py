@@ -8,6 +8,7 @@ O. Ronneberger et al. 2015, "U-Net"; O. Cicek et al. 2016, "3D U-Net", with fewe
 """
 
 import argparse
+import itertools
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def block(inputs, outputs):
 def unet(channels=(8, 16, 32)):
     """Logits of the size of the input; each level halves it, and hands its features across."""
     inner = None
-    for outer, deeper in reversed(list(zip(channels, channels[1:], strict=False))):
+    for outer, deeper in reversed(list(itertools.pairwise(channels))):
         up = nn.ConvTranspose3d(deeper, outer, kernel_size=2, stride=2)
         below = [nn.MaxPool3d(2), block(outer, deeper)]
         below += [up] if inner is None else [inner, up]

@@ -10,7 +10,7 @@ from fastconv import _kernels, _threads
 from fastconv._kernels import cpu
 
 # extra of the package -> distribution that it installs
-EXTRAS = {"progress": "tqdm", "save": "safetensors", "image": "pillow"}
+EXTRAS = {"progress": "tqdm", "save": "safetensors", "image": "pillow", "plot": "matplotlib"}
 
 
 def show_config(mode="stdout"):
