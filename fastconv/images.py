@@ -122,6 +122,8 @@ def save_image(images, path, nrow=8, padding=2):
             f"save_image: images must be (C, H, W) of 1 or 3 channels, got shape {images.shape}"
         )
     if image.dtype.kind == "f":
+        if np.isnan(image).any():
+            raise ValueError("save_image: images must not hold NaN")
         image = np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
     if image.dtype != np.uint8:
         raise TypeError(f"save_image: images must be uint8 or floats, got {image.dtype}")

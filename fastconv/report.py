@@ -218,9 +218,9 @@ def draw_confusion(true, probabilities):
     totals = np.bincount(true, minlength=probabilities.shape[1])[classes]
     share = counts / np.maximum(totals, 1)[:, np.newaxis]
 
-    cell = min(0.42, 8.0 / len(classes))
+    cell = min(0.42, 7.6 / len(classes))
     side = cell * max(len(classes), 6)
-    figure = _figure(side + 2, side + 0.7)
+    figure = _figure(side + 2.4, side + 0.7)
     panel = figure.subplots()
     panel.grid(False)
     # The root tells a handful of mistakes from none.
@@ -343,12 +343,11 @@ def draw_features(classifier, data):
         _show(panel_row[0], image, data.x_test)
         for panel, (each, top) in zip(panel_row[1:], grids, strict=True):
             panel.imshow(each[row], cmap="magma", vmin=min(np.nanmin(each), 0), vmax=top or 1)
-    titles = [f"After block {i + 1}" for i in range(len(blocks))]
-    for panel, title, maps in zip(panels[0][1:], titles, blocks, strict=True):
+    panels[0][0].set_title(f"Input\n{height} x {width}", fontsize=9)
+    for index, (panel, maps) in enumerate(zip(panels[0][1:], blocks, strict=True), 1):
         channels, *space = maps.shape[1:]
         some = f"{MOST_MAPS} of {channels}" if channels > MOST_MAPS else f"{channels}"
-        panel.set_title(f"{title}: {some} maps of {space[0]} x {space[1]}")
-    panels[0][0].set_title("Input")
+        panel.set_title(f"Block {index}\n{some} maps, {space[0]} x {space[1]}", fontsize=9)
     return figure, "A block ends before the next convolution. Dark: silent; bright: strong."
 
 
@@ -424,8 +423,9 @@ body {{ max-width: 960px; margin: 3rem auto; padding: 0 1.5rem; color: #222; bac
   font: 1rem/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }}
 h1 {{ font-size: 1.9rem; font-weight: 650; margin: 0 0 1.5rem; }}
 h2 {{ font-size: 1.2rem; font-weight: 650; margin: 3.5rem 0 .25rem; }}
-dl {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr));
-  gap: 1.25rem 2rem; margin: 0; padding: 1.25rem 0; border: solid #ddd; border-width: 1px 0; }}
+dl {{ display: flex; flex-wrap: wrap; gap: 1.25rem 2rem; margin: 0; padding: 1.25rem 0;
+  border: solid #ddd; border-width: 1px 0; }}
+dl div {{ flex: 1 1 16rem; }}
 dt {{ color: #666; font-size: .85rem; }}
 dd {{ margin: 0; font-size: 1.2rem; font-variant-numeric: tabular-nums; }}
 p {{ margin: 0 0 1rem; color: #555; max-width: 44rem; }}

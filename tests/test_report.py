@@ -104,6 +104,8 @@ def check(folder, names):
 def test_the_command_with_two_classes_in_rgb(tmp_path, capsys):
     data = write(dataset(2, (3, 12, 15)), tmp_path / "data")
     folder = tmp_path / "report"
+    folder.mkdir()
+    (folder / "mistakes.png").write_bytes(b"of an earlier run")
     args = ["train", "--data", str(data), "--batch-size", "16", "--report", str(folder), "--json"]
     assert main(args) == 0
     *_, line, last = capsys.readouterr().out.splitlines()
@@ -112,8 +114,6 @@ def test_the_command_with_two_classes_in_rgb(tmp_path, capsys):
     assert f"{100 * json.loads(last)['test_accuracy']:.2f} %" in text
     assert "96, 12 x 15, RGB" in text
     assert "Conv2d(3, 24, (5, 5))" in text
-    assert main(args) == 0  # again, into the folder that is there
-    assert check(folder, PICTURES) == text
 
 
 @pytest.mark.parametrize(
