@@ -1,8 +1,9 @@
 """The scripts in examples/ do what they say.
 
 By default each runs on a part of its data, for some seconds; with FASTCONV_TEST_EFFORT above 1 as
-a user runs it, within a minute.  The bounds lie between what a network with one broken layer
-reaches and what the script reaches.
+a user runs it, within a minute.  The bounds are missed with a transposed convolution that does not
+learn or learns the inverted filter, a PixelShuffle in another order, a Concat that takes one
+branch's gradient for the other's, a batch normalisation without gradient.
 """
 
 import re
@@ -102,7 +103,7 @@ def test_segmentation3d():
         quick=("--epochs", "3", "--volumes", "80"),
     )
     assert by_brightness < 0.5
-    assert dice >= bound(0.9, 0.65)
+    assert dice >= bound(0.9, 0.78)
 
 
 def test_dcgan(tmp_path):
