@@ -4,8 +4,8 @@ The digits of MNIST are halved to 14 x 14 and drawn again at 28 x 28.  Two netwo
 last layer: a 3x3 convolution to four channels, which PixelShuffle turns into pixels, or a 6x6
 transposed convolution of stride 2.  Both have 16 * 36 weights there, need as many multiplications,
 and can express the same functions (Shi et al. 2016, "Is the deconvolution layer the same as a
-convolutional layer?", arXiv:1609.07009): the figures, peak signal-to-noise ratios on the test
-images, should be near each other, and well above bilinear interpolation.
+convolutional layer?", arXiv:1609.07009), but start from weights of another size.  The figures are
+peak signal-to-noise ratios on the test images, beside that of bilinear interpolation.
 
     python examples/superresolution.py --out upscaled.png      small, bilinear, both networks, true
 """
