@@ -218,9 +218,9 @@ def draw_confusion(true, probabilities):
     totals = np.bincount(true, minlength=probabilities.shape[1])[classes]
     share = counts / np.maximum(totals, 1)[:, np.newaxis]
 
-    cell = min(0.42, 7.6 / len(classes))
+    cell = min(0.42, 7.2 / len(classes))
     side = cell * max(len(classes), 6)
-    figure = _figure(side + 2.4, side + 0.7)
+    figure = _figure(side + 2.8, side + 0.7)
     panel = figure.subplots()
     panel.grid(False)
     # The root tells a handful of mistakes from none.
