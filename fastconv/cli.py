@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import fastconv
-from fastconv import _kernels, _threads, nn, recipes
+from fastconv import _kernels, _threads, nn, recipes, report
 from fastconv._random import manual_seed
 from fastconv.bench import DTYPES, LAYOUTS, problems
 from fastconv.bench import command as benchmark
@@ -50,6 +50,8 @@ def main(argv=None):
 def train(args):
     if args.out:
         _check_out(args.out)
+    if args.report:
+        report.check_report(args.report)
     data = _data(args.data)
     with _threads.num_threads(args.num_threads):
         manual_seed(args.seed)
@@ -61,8 +63,12 @@ def train(args):
             transform=classifier.prepare,
         )  # fmt: skip
         recipe = recipes.one_cycle(model, args.lr, total_steps=args.epochs * len(batches))
+        callbacks = [TerminateOnNaN()]
+        if args.report:
+            curves = report.LearningCurves(classifier, data, batches, recipe["loss"])
+            callbacks.append(curves)
         start = time.perf_counter()
-        run = fit(model, batches, epochs=args.epochs, callbacks=[TerminateOnNaN()], **recipe)
+        run = fit(model, batches, epochs=args.epochs, callbacks=callbacks, **recipe)
         seconds = time.perf_counter() - start
         if not math.isfinite(run.logs["loss"]):
             raise ValueError(
@@ -70,12 +76,15 @@ def train(args):
                 f"try an --lr below {args.lr:g}"
             )
         scores = _test_scores(classifier, data)
+        page = args.report and report.write_report(args.report, classifier, data, curves)
         threads = _threads.get_num_threads()
     accuracy = scores["test_accuracy"]
     print(f"test accuracy {accuracy:.4f} after {seconds:.1f} s of training")
     if args.out:
         classifier.save(args.out)
         print(f"saved {args.out}")
+    if args.report:
+        print(f"wrote {page}")
     status = DONE
     if args.target_acc is not None and accuracy < args.target_acc:
         print(
@@ -298,6 +307,11 @@ def _parser():
     sub.add_argument(
         "--out", metavar="FILE",
         help="save the model as a safetensors file (needs the extra: fastconv[save])",
+    )  # fmt: skip
+    sub.add_argument(
+        "--report", metavar="DIR",
+        help="write learning curves, confusion matrix, mistakes, filters and feature maps as PNG "
+        "files and one page, DIR/report.html (needs the extra: fastconv[plot])",
     )  # fmt: skip
     with_json(sub)
 

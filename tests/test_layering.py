@@ -21,9 +21,9 @@ FLOORS = (
     ("functional",),
     ("nn", "optim", "data", "gradcheck", "serialization", "images", "progress"),
     ("train", "callbacks", "classifier", "recipes"),
-    ("config", "plot"),
+    ("config",),
     ("__init__",),
-    ("bench",),
+    ("bench", "report"),
     ("cli", "__main__"),
 )
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

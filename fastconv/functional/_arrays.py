@@ -81,6 +81,13 @@ def is_channels_last(array):
     return channels == 1 and array.strides[1] == array.itemsize and math.prod(space) > 1
 
 
+def to_channels_last(array):
+    """The array (N, C, *space) in that order: a view where no element has to move."""
+    lines = np.ascontiguousarray(np.moveaxis(array, 1, -1))
+    # Through one axis: the stride of a single channel has to say what it is.
+    return np.moveaxis(lines.reshape(-1).reshape(lines.shape), -1, 1)
+
+
 def empty(op, shape, dtype, like=None):
     """A new array of `shape` in the memory order of `like`: channels last, or else C order.
 
