@@ -120,7 +120,7 @@ def max_tiles_backward(op, grad_output, codes, input_shape, kernel, dtype, num_t
     if g.shape != codes.shape:
         raise ValueError(f"{op}: grad_output must have shape {codes.shape}, got {g.shape}")
     n, channels, *space = input_shape
-    gx = np.moveaxis(_arrays.empty(op, (n, *space, channels), g.dtype), -1, 1)
+    gx = _arrays.channels_from_end(_arrays.empty(op, (n, *space, channels), g.dtype))
     _kernels.pool[g.dtype.char].max_tiles_backward(
         np.ascontiguousarray(_lines(g)), _lines(codes), _lines(gx), _three(kernel, 1),
         _threads.effective(op, num_threads, gx.size),
@@ -130,7 +130,7 @@ def max_tiles_backward(op, grad_output, codes, input_shape, kernel, dtype, num_t
 
 def _lines(x):
     """(N, C, *space) as (N, D, H, W, C)."""
-    return np.moveaxis(_arrays.expand_space(x), 1, -1)
+    return _arrays.channels_to_end(_arrays.expand_space(x))
 
 
 def avg_pool(
