@@ -16,18 +16,6 @@ cdef bint turned(const window_t* window, const conv_t* p):
     return window.pixels and p.in_channel != 1 and not window.direct
 
 
-cdef idx_t next_change(const correlate_t* self, int a, idx_t phase, idx_t position) noexcept nogil:
-    """The first position after this one of which other taps lie in padding, or the end."""
-    cdef const axis_t* axis = &self.window.axis[a]
-    cdef idx_t t, at, edge, found = phase_count(&self.p, a, phase)
-    for t in range(axis.phase[phase], axis.phase[phase + 1]):
-        for edge in range(2):
-            at = ceil_div(edge * self.p.in_size[a] - axis.base[t], axis.step)
-            if position < at < found:
-                found = at
-    return found
-
-
 cdef double rows_in_padding(const correlate_t* self) noexcept nogil:
     """The part of all rows of taps that lies in padding and is skipped."""
     cdef const axis_t* axis = &self.window.axis[0]
@@ -39,10 +27,10 @@ cdef double rows_in_padding(const correlate_t* self) noexcept nogil:
         for f1 in range(axis[1].n_phases):
             i0 = 0
             while i0 < phase_count(&self.p, 0, f0):
-                next0 = next_change(self, 0, f0, i0)
+                next0 = next_change(&axis[0], self.p.in_size[0], f0, i0, phase_count(&self.p, 0, f0))
                 i1 = 0
                 while i1 < phase_count(&self.p, 1, f1):
-                    next1 = next_change(self, 1, f1, i1)
+                    next1 = next_change(&axis[1], self.p.in_size[1], f1, i1, phase_count(&self.p, 1, f1))
                     find_rows(self, &task, f0, f1, i0, i1)
                     alike = <double> (next0 - i0) * <double> (next1 - i1)
                     every += alike * task.rows
@@ -98,6 +86,7 @@ cdef dict explain_correlate(const conv_t* problem, int num_threads):
     if correlate_plan(&self, problem, num_threads) == OK:
         said = correlate_choices(&self)
     free(self.tables)
+    free(self.runs)
     window_free(&self.window)
     return said
 
