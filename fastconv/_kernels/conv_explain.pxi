@@ -40,17 +40,24 @@ cdef double rows_in_padding(const correlate_t* self) noexcept nogil:
     return skipped / every if every else 0
 
 
+cdef dict lane_costs(idx_t by_channel, idx_t by_row, idx_t by_lane):
+    """Without lanes of all groups where these are not possible."""
+    costs = {"channels": by_channel, "columns": by_row}
+    return costs | {"groups": by_lane} if by_lane else costs
+
+
 cdef dict correlate_choices(correlate_t* self):
     cdef const axis_t* axis = &self.window.axis[0]
     cdef bint slides = self.rows and self.width == 1 and axis[1].block >= SLIDE_ROWS
     cdef dict said = {
-        "lanes": "columns" if self.rows else "channels",
-        "cost": {"channels": self.by_channel, "columns": self.by_row},
+        "lanes": "groups" if self.lanewise else "columns" if self.rows else "channels",
+        "cost": lane_costs(self.by_channel, self.by_row, self.by_lane),
         "columns": axis[2].grid,
         "channels": self.p.out_channels,
         "lane_count": LANES,
-        "vectors": self.nv,
-        "rows": SLIDE_ROWS if slides else self.px,
+        "vectors": 1 if self.lanewise else self.nv,
+        "rows": (SLIDE_ROWS if slides else tallest_lanewise(1, rolls(self)) if self.lanewise
+                 else self.px),
         "rows_of": "rows" if slides else "channels" if self.rows else "columns",
         "inner": "taps" if self.inner else "channels",
         "phases": axis[0].n_phases * axis[1].n_phases * axis[2].n_phases,
@@ -61,7 +68,8 @@ cdef dict correlate_choices(correlate_t* self):
         "tasks": (self.p.groups * self.n_chunks * self.p.batch
                   * self.n_pos[0] * self.n_pos[1] * self.n_pos[2]),
         "in_place": self.window.direct,
-        "padded": not unpadded(&self.window, &self.p),
+        "padded": not self.window.direct and not unpadded(&self.window, &self.p),
+        "leaves_out": self.window.direct and not unpadded(&self.window, &self.p),
         "turned": turned(&self.window, &self.p),
         "in_padding": rows_in_padding(self),
         "packed": "once" if self.shared else "by each task",
@@ -72,6 +80,8 @@ cdef dict correlate_choices(correlate_t* self):
         "sum_bytes": waiting_elements(self) * BYTES,
         "scratch_bytes": task_elements(self) * BYTES,
     }
+    if self.lanewise:
+        return said | {"whole_cost": 0, "whole_block": said["block"], "depth_cost": 0}
     # Last, because it cuts blocks anew: what a strip of all input channels would have meant.
     said["whole_cost"] = cut_blocks(self, 1, 1, FEW_THREADS)
     said["whole_block"] = blocks_of(&self.window)
@@ -94,10 +104,11 @@ cdef dict explain_correlate(const conv_t* problem, int num_threads):
 cdef dict weight_choices(const grad_weight_t* self):
     cdef idx_t rows = dot_channels(self.p.out_channels)
     if not self.dots:
-        rows = even(self.p.in_channels * (self.n_taps if self.mixed else 1), tallest(self.nv))
+        rows = even(self.p.in_channels * (self.n_taps if self.mixed else 1),
+                    tallest_lanewise(self.nv, False) if self.lanewise else tallest(self.nv))
     return {
-        "lanes": "columns" if self.dots else "channels",
-        "cost": {"channels": self.by_tile, "columns": self.by_dots},
+        "lanes": "groups" if self.lanewise else "columns" if self.dots else "channels",
+        "cost": lane_costs(self.by_tile, self.by_dots, self.by_lane),
         "columns": self.p.out_size[2],
         "channels": self.p.out_channels,
         "lane_count": LANES,
@@ -112,6 +123,7 @@ cdef dict weight_choices(const grad_weight_t* self):
         "tasks": self.p.groups * self.n_chunks * self.n_parts,
         "in_place": self.window.direct,
         "padded": not unpadded(&self.window, &self.p),
+        "leaves_out": False,
         "turned": turned(&self.window, &self.p),
         "skips_padding": self.lines > 0,
         "cells": "read in place" if self.in_place else "packed",

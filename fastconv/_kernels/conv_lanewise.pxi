@@ -24,7 +24,9 @@ cdef bint lanewise_possible(const conv_t* p) noexcept nogil:
 
 
 cdef idx_t lanewise_vectors(const conv_t* p) noexcept nogil:
-    return even(ceil_div(p.groups * p.out_channels, LANES), MOST_VECTORS if p.in_channels == 1 else 1)
+    """In a block of lanes."""
+    return even(ceil_div(p.groups * p.out_channels, LANES),
+                MOST_VECTORS if p.in_channels == 1 else 1)
 
 
 cdef idx_t lanewise_cost(const conv_t* p, idx_t steps, idx_t columns) noexcept nogil:
@@ -35,6 +37,15 @@ cdef idx_t lanewise_cost(const conv_t* p, idx_t steps, idx_t columns) noexcept n
     cdef idx_t cost = vectors * ceil_div(columns, px) * (
         TILE_CALL + steps * max(px + 1, <idx_t> 8))
     cost += columns * vectors * (2 + 3 * p.stride[2] * p.in_channels)
+    return ceil_div(cost, p.groups)
+
+
+cdef idx_t lanewise_weight_cost(const conv_t* p, idx_t rows) noexcept nogil:
+    """The same for grad_weight, whose tiles have so many rows."""
+    cdef idx_t vectors = ceil_div(p.groups * p.out_channels, LANES), columns = p.out_size[2]
+    cdef idx_t px = even(rows, tallest_lanewise(LANEWISE_NV, False))
+    cdef idx_t cost = vectors * ceil_div(rows, px) * (TILE_CALL + columns * (px + 1))
+    cost += columns * vectors * 3 * p.stride[2] * p.in_channels
     return ceil_div(cost, p.groups)
 
 
@@ -54,10 +65,10 @@ cdef bint lanes_in_place(const window_t* self, const conv_t* p) noexcept nogil:
 
     Rows and columns of padding are left out then; of a third axis and of phases, they are not.
     """
+    cdef idx_t phases = p.stretch[0] * p.stretch[1] * p.stretch[2]
     return self.spread.which == NULL and p.out_channels % LANES == 0 and (
-        unpadded(self, p)
-        or (self.axis[0].n_taps == 1 and axis_unpadded(&self.axis[0], p.in_size[0])
-            and self.axis[1].n_phases == 1 and self.axis[2].n_phases == 1))
+        unpadded(self, p) or (phases == 1 and self.axis[0].n_taps == 1
+                              and axis_unpadded(&self.axis[0], p.in_size[0])))
 
 
 cdef void cut_lanewise(correlate_t* self, idx_t num_threads) noexcept nogil:
@@ -177,7 +188,13 @@ cdef inline void spread_pixel_row(const spread_t* self, const span_t* spans, idx
         clear(target + span.high * pixel, (span.cells - span.high) * pixel)
 
 
-cdef inline void fetch_row(const real* row, idx_t step, idx_t vectors, idx_t px, idx_t v) noexcept nogil:
+cdef inline bint rolls(const correlate_t* self) noexcept nogil:
+    """Whether a step of the tile's inner loop is a step to its next row."""
+    return self.inner_step == self.window.cell_step
+
+
+cdef inline void fetch_row(const real* row, idx_t step, idx_t vectors, idx_t px,
+                           idx_t v) noexcept nogil:
     """Starts to fetch a part, one of as many as there are vectors, of px pixels."""
     cdef idx_t i
     for i in range(px):
@@ -187,7 +204,7 @@ cdef inline void fetch_row(const real* row, idx_t step, idx_t vectors, idx_t px,
 cdef void lanewise_row(const correlate_t* self, const task_t* task, stream_t* s, idx_t nv,
                        idx_t count, const real* row, real* o) noexcept nogil:
     """One column phase of a row of output; columns that see the same taps go together."""
-    cdef bint rolling = s.a_row == s.a_step
+    cdef bint rolling = rolls(self)
     cdef idx_t rows[MAX_PX]
     cdef idx_t q = 0, v, end = count, px, most = tallest_lanewise(1, rolling)
     cdef const run_t* run = self.runs
