@@ -9,6 +9,7 @@
 cdef enum:
     AHEAD_PIXELS = 8
     CACHE_LINE = ALIGN // sizeof(real)
+    SPREAD_BYTES = 480 * 1024   # of a strip: what is read of it at a time is little
     MOST_VECTORS = 16       # of a block, whose pixels are read in the order of memory
 
 
@@ -93,7 +94,7 @@ cdef void cut_lanewise(correlate_t* self, idx_t num_threads) noexcept nogil:
         window.direct = lanes_in_place(window, p)
         wanted = tasks < target and work // tasks > 400000
         if not wanted and (window.direct
-                           or window.elements * <idx_t> sizeof(real) <= STRIP_BYTES):
+                           or window.elements * <idx_t> sizeof(real) <= SPREAD_BYTES):
             break
         axis = longest_side(block, 4 * self.px)
         if axis < 0:
