@@ -33,9 +33,9 @@
 #    stride-1 problem with a table of tap offsets.  A strip stays in L2: where channels are many it
 #    holds some of them at a time, and the sums of the task wait.  Planes become pixels in the strip
 #    where many filters share the turning, and inputs are spread over the lanes that want them where
-#    groups are small.  Where nothing is padded and a row of the tile reads memory well as it is, the
-#    input itself serves as the strip; in a depthwise convolution it does with padding, too, as taps
-#    that lie there are left out.
+#    groups are small.  Where nothing is padded and a row of the tile reads memory well as it is,
+#    the input itself serves as the strip; in a depthwise convolution it does with padding, too, as
+#    taps that lie there are left out.
 #
 # d) Each output cell is summed by one thread in an order fixed by the problem.  grad_weight cuts
 #    its long sum into parts by the problem, not by the thread count, and adds the parts in order.
@@ -55,7 +55,8 @@ from libc.string cimport memcpy, memset
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
     FLUSH_DENORMALS, FUSED, LANES, REGISTERS, even_lanes, first_lanes, idx_t,
-    interleave_high, interleave_low, lane_index, leaky, one_register, pick_lanes,  prefetch, real, set_float_mode, splat, sum_lanes, vec,
+    interleave_high, interleave_low, lane_index, leaky, one_register, pick_lanes, prefetch, real,
+    set_float_mode, splat, sum_lanes, vec,
 )
 
 cdef enum:

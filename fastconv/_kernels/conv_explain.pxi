@@ -20,17 +20,17 @@ cdef double rows_in_padding(const correlate_t* self) noexcept nogil:
     """The part of all rows of taps that lies in padding and is skipped."""
     cdef const axis_t* axis = &self.window.axis[0]
     cdef task_t task
-    cdef idx_t f0, f1, i0, i1, next0, next1
+    cdef idx_t f0, f1, i0, i1, next0, next1, end0, end1
     cdef double alike, every = 0, skipped = 0
     task.m[0] = task.m[1] = 0
     for f0 in range(axis[0].n_phases):
         for f1 in range(axis[1].n_phases):
-            i0 = 0
-            while i0 < phase_count(&self.p, 0, f0):
-                next0 = next_change(&axis[0], self.p.in_size[0], f0, i0, phase_count(&self.p, 0, f0))
-                i1 = 0
-                while i1 < phase_count(&self.p, 1, f1):
-                    next1 = next_change(&axis[1], self.p.in_size[1], f1, i1, phase_count(&self.p, 1, f1))
+            i0, end0 = 0, phase_count(&self.p, 0, f0)
+            while i0 < end0:
+                next0 = next_change(&axis[0], self.p.in_size[0], f0, i0, end0)
+                i1, end1 = 0, phase_count(&self.p, 1, f1)
+                while i1 < end1:
+                    next1 = next_change(&axis[1], self.p.in_size[1], f1, i1, end1)
                     find_rows(self, &task, f0, f1, i0, i1)
                     alike = <double> (next0 - i0) * <double> (next1 - i1)
                     every += alike * task.rows

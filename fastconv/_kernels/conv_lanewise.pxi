@@ -1,10 +1,10 @@
-# Small groups, depthwise above all, of a channels-last input: the output channels of all groups fill
-# the lanes, and each lane has inputs of its own, so that `a` of the tile brings vectors, too.
+# Small groups, depthwise above all, of a channels-last input: the output channels of all groups
+# fill the lanes, and each lane has inputs of its own, so that `a` of the tile brings vectors, too.
 #
 #     strip[pixel][c][lane] = in[pixel, lane // O * I + c]      I and O: channels of a group
 #
-# A strip holds the lanes of one block.  In a depthwise convolution it is a copy of the input, or the
-# input itself; else vectors of it are picked from two of the input.
+# A strip holds the lanes of one block.  In a depthwise convolution it is a copy of the input, or
+# the input itself; else vectors of it are picked from two of the input.
 
 cdef enum:
     AHEAD_PIXELS = 8
@@ -73,7 +73,7 @@ cdef bint lanes_in_place(const window_t* self, const conv_t* p) noexcept nogil:
 
 
 cdef void cut_lanewise(correlate_t* self, idx_t num_threads) noexcept nogil:
-    """Halves the block of a task, but no row, until it fits L2 and the threads have enough tasks."""
+    """Halves the block of a task, rows last, until it fits L2 and the threads have enough tasks."""
     cdef conv_t* p = &self.p
     cdef window_t* window = &self.window
     cdef idx_t block[AXES]
@@ -208,6 +208,7 @@ cdef void lanewise_row(const correlate_t* self, const task_t* task, stream_t* s,
     cdef bint rolling = rolls(self)
     cdef idx_t rows[MAX_PX]
     cdef idx_t q = 0, v, end = count, px, most = tallest_lanewise(1, rolling)
+    cdef idx_t steps = s.n_outer
     cdef const run_t* run = self.runs
     cdef const real* a = row
     cdef const real* weights = task.weights
@@ -221,6 +222,8 @@ cdef void lanewise_row(const correlate_t* self, const task_t* task, stream_t* s,
                 run += 1
             end = min(count, run.end - task.m[2])
             s.n_inner = run.last_tap - run.first_tap
+            # A tile that rolls loads rows before it asks for a tap.
+            s.n_outer = steps if s.n_inner > 0 else 0
             a = row + run.first_tap * s.a_step
             weights = task.weights + run.first_tap * s.b_step
         px = even(end - q, most)

@@ -19,13 +19,13 @@ cdef void pack_channels(const correlate_t* self, const real* w, idx_t group, idx
     cdef idx_t used = min(width, p.out_channels - first)
     cdef idx_t lane, t, c
     cdef const real* filters = w + group * p.w_group + first * p.w_out + c0 * p.w_in
-    cdef bint even = self.filters == p.out_channels
-    if even and width % LANES == 0 and self.n_taps == 1 and p.w_out == 1:
+    cdef bint evenly = self.filters == p.out_channels
+    if evenly and width % LANES == 0 and self.n_taps == 1 and p.w_out == 1:
         for c in range(channels):
             copy(packed + c * width, filters + c * p.w_in + self.tap_weight[0], used)
             clear(packed + c * width + used, width - used)
         return
-    if even and width % LANES == 0 and dense_taps(self):
+    if evenly and width % LANES == 0 and dense_taps(self):
         pack_dense(self, filters, used, width, channels, w_end(p, w), packed)
         return
     for t in range(self.n_taps):

@@ -33,7 +33,7 @@ cdef struct correlate_t:
     idx_t n_taps
     idx_t inner, inner_step # inner loop: taps of a row or, where 0, channels; from step to step
     bint shared             # weights are packed once, for all tasks; else each task packs its own
-    run_t* runs             # [2 n_taps + 1] of output columns, where columns of padding are left out
+    run_t* runs             # of output columns, lanewise; several where padding is left out
     idx_t* phase            # [phases + 1] first tap of each phase, all axes together
     idx_t* tap_input        # [outer steps] offset in the strip
     idx_t* tap_packed       # [outer steps] place among the packed taps

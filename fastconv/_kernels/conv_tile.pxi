@@ -11,13 +11,13 @@
 #
 #     o[i, v] = leaky(start + sum of  a * b[i, v])
 #
-# which is how a single filter, too few for rows of a tile, meets several rows of output.  Where each
-# lane has an input of its own, `a` brings vectors too:
+# which is how a single filter, too few for rows of a tile, meets several rows of output.  Where
+# each lane has an input of its own, `a` brings vectors, too:
 #
 #     o[i, v] = leaky(start + sum of  a[i, v] * b[v])
 #
-# A load for each multiply-add is one too many: where a step of the sum is a step to the next row, the
-# tile rolls, and keeps what it has loaded for the row before.
+# A load for each multiply-add is one too many: where a step of the sum is a step to the next row,
+# the tile rolls, and keeps what it has loaded for the row before.
 
 cdef extern from *:
     """
