@@ -23,7 +23,7 @@ KEY = "fastconv.checkpoint"
 
 # The attributes of a History that are plain values.
 COUNTERS = (
-    "epoch", "in_epoch", "batch", "samples", "seconds", "epoch_seconds", "history", "logs",
+    "epoch", "phase", "batch", "samples", "seconds", "epoch_seconds", "history", "logs",
     "stop_training", "stop_reason",
 )  # fmt: skip
 

@@ -25,7 +25,8 @@ class History:
     history: {"loss": [one number per epoch], "accuracy": ..., "val_loss": ..., ...}.
     logs: the same names, numbers of the present epoch: so far, after a batch; final, after it.
     epoch: the epoch that runs or ran last, from 1; epochs: how many were asked for.
-    in_epoch, batch: whether it still runs, and how many of its batches are done.
+    phase, batch: "train" or "validate", None between two epochs, and how many of its batches are
+    done.
     batch_input, batch_target, batch_loss: the present batch, and its loss.
     seconds, samples: time spent in training (not in validation), and samples seen in it.
     model, optimizer, lr_scheduler, train, validation, callbacks: as `fit` has them.
@@ -40,7 +41,7 @@ class History:
         self.history, self.logs = {}, {}
         self.scores = Scores()
         self.epoch = self.batch = self.samples = 0
-        self.in_epoch = self.stop_training = False
+        self.phase, self.stop_training = None, False
         self.seconds = self.epoch_seconds = 0.0
         self.stop_reason = None
         self.batch_input = self.batch_target = self.batch_loss = None
@@ -119,19 +120,21 @@ def fit(
             run.notify("on_train_begin")
             if resume is not None:
                 restore(run, resume)
-            while run.in_epoch or (run.epoch < epochs and not run.stop_training):
-                if not run.in_epoch:
+            while run.phase or (run.epoch < epochs and not run.stop_training):
+                if run.phase is None:
                     _begin_epoch(run, metrics)
-                _train_epoch(
-                    run, loss, lr_scheduler if lr_step == "batch" else None, progress, interrupt
-                )
+                progress.begin_epoch(run.epoch, _len(train), run.batch)
+                if run.phase == "train":
+                    by_batch = lr_scheduler if lr_step == "batch" else None
+                    _train_epoch(run, loss, by_batch, progress, interrupt)
+                    run.phase = "validate"
                 if validation is not None:
                     _validate(run, loss, metrics, interrupt)
                 if lr_scheduler is not None and lr_step == "epoch":
                     lr_scheduler.step()
                 for name, value in run.logs.items():
                     run.history.setdefault(name, []).append(value)
-                run.in_epoch = False
+                run.phase = None
                 progress.end_epoch(run.logs, run.epoch_seconds, run.scores.samples)
                 run.notify("on_epoch_end")
                 interrupt.check()
@@ -146,7 +149,7 @@ def fit(
 
 def _begin_epoch(run, metrics):
     run.epoch += 1
-    run.in_epoch, run.batch, run.epoch_seconds = True, 0, 0.0
+    run.phase, run.batch, run.epoch_seconds = "train", 0, 0.0
     run.scores, run.logs = Scores(metrics), {}
     run.notify("on_epoch_begin")
 
@@ -157,8 +160,6 @@ def _train_epoch(run, loss, lr_scheduler, progress, interrupt):
     batches = iter(run.train)
     if not is_resumable(run.train):
         batches = islice(batches, run.batch, None)
-    total = len(run.train) if hasattr(run.train, "__len__") else None
-    progress.begin_epoch(run.epoch, total, run.batch)
     model.train()
     before = time.perf_counter()
     for input, target in () if run.stop_training else batches:
@@ -247,6 +248,10 @@ def _batches(data, batch_size, shuffle=False):
     if len(data) != 2:
         raise ValueError(f"a tuple of data must be (inputs, targets), got {len(data)} items")
     return DataLoader(*data, batch_size, shuffle)
+
+
+def _len(batches):
+    return len(batches) if hasattr(batches, "__len__") else None
 
 
 def _threads_for(num_threads):

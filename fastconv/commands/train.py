@@ -259,7 +259,7 @@ def _check_replaceable(path):
     """Refuses to write over a run that has not ended, and over what is no checkpoint."""
     epochs = _metadata(path)["options"]["epochs"]
     state = checkpoint.read(path)["run"]
-    if state["in_epoch"] or not (state["epoch"] == epochs or state["stop_training"]):
+    if state["phase"] or not (state["epoch"] == epochs or state["stop_training"]):
         raise ValueError(
             f"--checkpoint {path}: holds a run that has not ended, in epoch {state['epoch']} of "
             f"{epochs}: go on with --resume {path}, or remove it"
