@@ -1,30 +1,28 @@
 """fastconv: convolutional neural networks on the CPU.
 
-    fit, evaluate, predict, callbacks                              training
+    fit, evaluate, predict, callbacks, Checkpoint, metrics         training
     nn, optim, data                                                layers, optimizers, data sets
     functional (all of it also here: fastconv.conv2d, ...)         checked functions on arrays
     _shapes, _threads                                              sizes, thread counts
     _kernels                                                       typed Cython, one build per ISA
 
 Each line uses only those below it.  Beside them: gradcheck, save, load, show_config.  Above them:
-cli, report, and bench, which lies in the folder of that name in a source tree.
+cli with its commands, report, and bench, which lies in the folder of that name in a source tree.
 """
 
-import importlib.metadata
-
-from fastconv import callbacks, data, functional, nn, optim
+from fastconv import callbacks, data, functional, metrics, nn, optim
 from fastconv._kernels.memory import empty_cache
 from fastconv._random import manual_seed
 from fastconv._threads import get_num_threads, num_threads, set_num_threads
+from fastconv.checkpoint import Checkpoint
 from fastconv.config import show_config
 from fastconv.functional import *
 from fastconv.gradcheck import GradcheckError, gradcheck
 from fastconv.serialization import load, load_metadata, save
 from fastconv.train import History, evaluate, fit, predict
 
-__version__ = importlib.metadata.version("fastconv")
-
 __all__ = [
+    "Checkpoint",
     "GradcheckError",
     "History",
     "callbacks",
@@ -38,6 +36,7 @@ __all__ = [
     "load",
     "load_metadata",
     "manual_seed",
+    "metrics",
     "nn",
     "num_threads",
     "optim",
@@ -47,3 +46,11 @@ __all__ = [
     "show_config",
     *functional.__all__,
 ]
+
+
+def __getattr__(name):
+    if name == "__version__":
+        import importlib.metadata  # half of NumPy's start-up time
+
+        return importlib.metadata.version("fastconv")
+    raise AttributeError(f"module 'fastconv' has no attribute {name!r}")

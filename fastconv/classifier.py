@@ -16,13 +16,21 @@ KEY = "fastconv.classifier"
 
 @dataclass
 class Classifier:
-    """model: a module from images (N, *image_shape), normalised with mean and std, to logits."""
+    """model: a module from images (N, *image_shape), normalised with mean and std, to logits.
+
+    class_names: one for each class, or None.
+    """
 
     model: nn.Module
     image_shape: tuple
     num_classes: int
     mean: float
     std: float
+    class_names: tuple | None = None
+
+    def class_name(self, index):
+        """The name of a class, or its number where there are none."""
+        return str(index) if self.class_names is None else self.class_names[index]
 
     def prepare(self, images, rng=None):
         """Images as stored to what the model takes, fastest channels last; a `transform`."""
@@ -40,6 +48,7 @@ class Classifier:
             "num_classes": self.num_classes,
             "mean": self.mean,
             "std": self.std,
+            "class_names": self.class_names and list(self.class_names),
         }
         save(self.model, path, {KEY: json.dumps(about)})
 
@@ -55,12 +64,16 @@ class Classifier:
         try:
             about = json.loads(text)
             shape, mean, std = tuple(about["image_shape"]), about["mean"], about["std"]
-            num_classes = about["num_classes"]
+            num_classes, names = about["num_classes"], about.get("class_names")
             numbers = (*shape, num_classes)
             if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in numbers):
                 raise ValueError(f"sizes must be positive integers, got {numbers}")
             if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
                 raise ValueError(f"mean and std must be finite, std > 0, got {mean} and {std}")
+            if names is not None:
+                names = tuple(names)
+                if len(names) != num_classes or not all(isinstance(each, str) for each in names):
+                    raise ValueError(f"class_names must be {num_classes} texts, got {names}")
             model = nn.build(about["architecture"])
             model.load_state_dict(load(path))
             logits = model.eval()(np.zeros((1, *shape), np.float32))
@@ -68,4 +81,4 @@ class Classifier:
                 raise ValueError(f"the output must be (N, {num_classes}), got {logits.shape}")
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise ValueError(f"{path}: a damaged model file: {error}") from error
-        return cls(model, shape, num_classes, mean, std)
+        return cls(model, shape, num_classes, mean, std, names)

@@ -1,6 +1,5 @@
 """What this installation is and what it uses: the text of `fastconv info`."""
 
-import importlib.metadata
 import os
 import platform
 
@@ -71,6 +70,8 @@ def _threads_reason():
 
 
 def _version(distribution):
+    import importlib.metadata  # half of NumPy's start-up time
+
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

@@ -3,7 +3,6 @@
 The bar goes to stderr and vanishes; the lines stay, on stdout.
 """
 
-import math
 import shutil
 import sys
 import time
@@ -32,22 +31,33 @@ class Progress:
     def __exit__(self, *error):
         self._close_bar()
 
-    def begin_epoch(self, epoch, batches):
-        """`epoch` counts from 1; `batches` is None when nobody knows."""
+    def begin_epoch(self, epoch, batches, done=0):
+        """`epoch` counts from 1; `batches` is None when nobody knows; `done` of them already."""
         self._title = f"epoch {epoch}/{self.epochs}"
         if self.verbose == 1:
-            self._bar = _bar(batches, self._title)
+            self._bar = _bar(batches, self._title, done)
+            self._count, self._shown = 0, time.monotonic()
 
     def end_batch(self, logs):
-        if self._bar is not None:
+        if self._bar is None:
+            return
+        self._count += 1
+        now = time.monotonic()
+        if now - self._shown >= REFRESH:
             self._bar.set_postfix_str(describe(logs), refresh=False)
-            self._bar.update(1)
+            self._bar.update(self._count)
+            self._count, self._shown = 0, now
 
     def end_epoch(self, logs, seconds, samples):
         self._close_bar()
         if self.verbose:
             rate = f"{samples / seconds:,.0f} samples/s" if seconds > 0 else ""
             print(f"{self._title}  {describe(logs)}  {seconds:.1f} s  {rate}", flush=True)
+
+    def end(self, reason):
+        """`reason`: why the run ended early, or None."""
+        if self.verbose and reason:
+            print(reason, flush=True)
 
     def _close_bar(self):
         if self._bar is not None:
@@ -63,14 +73,18 @@ def describe(logs):
     )
 
 
-def _bar(total, title):
+def _bar(total, title, done):
     try:
         from tqdm.auto import tqdm
     except ImportError:
-        return TextBar(total, title)
+        return TextBar(total, title, done)
     # Without the rate: it leaves the bar no room on a terminal of 80 columns.
     layout = "{desc} |{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
-    return tqdm(total=total, desc=title, leave=False, mininterval=REFRESH, bar_format=layout)
+    # `Progress` updates it seldom enough.
+    return tqdm(
+        total=total, desc=title, initial=done, leave=False, mininterval=0, miniters=1,
+        bar_format=layout,
+    )  # fmt: skip
 
 
 class TextBar:
@@ -78,20 +92,17 @@ class TextBar:
 
     WIDTH = 24
 
-    def __init__(self, total, title):
+    def __init__(self, total, title, done=0):
         self.total, self.title = total, title
-        self.count, self.postfix = 0, ""
-        self._shown = -math.inf
+        self.count, self.postfix = done, ""
+        self._write(str(self))
 
     def set_postfix_str(self, text, refresh):
         self.postfix = text
 
     def update(self, count):
         self.count += count
-        now = time.monotonic()
-        if now - self._shown >= REFRESH:
-            self._shown = now
-            self._write(str(self))
+        self._write(str(self))
 
     def close(self):
         self._write("")

@@ -90,6 +90,7 @@ class LearningCurves(Callback):
 
     def on_train_begin(self, run):
         self.run, self._step = run, 0
+        self._in_epoch, self._sums = 0, {}
         self._every = max(run.epochs * len(self.batches) // VALIDATIONS, 1)
 
     def on_epoch_begin(self, run):
@@ -113,6 +114,21 @@ class LearningCurves(Callback):
         self.epoch_ends.append(self._step)
         if self.validation["step"][-1:] != [self._step]:
             self._validate(run)
+
+    def state_dict(self):
+        return {
+            "step": self._step,
+            "in_epoch": self._in_epoch,
+            "sums": self._sums,
+            "training": self.training,
+            "validation": self.validation,
+            "epoch_ends": self.epoch_ends,
+        }
+
+    def load_state_dict(self, state):
+        self._step, self._in_epoch, self._sums = state["step"], state["in_epoch"], state["sums"]
+        self.training, self.validation = state["training"], state["validation"]
+        self.epoch_ends = state["epoch_ends"]
 
     def _validate(self, run):
         self.validation["step"].append(self._step)

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import secrets
 
 import numpy as np
 
@@ -32,7 +31,7 @@ def save(module_or_state_dict, path, metadata=None):
             raise TypeError(f"save: {key} must hold numbers or booleans, got {array.dtype}")
         # safetensors reads the memory as it lies.
         arrays[key] = np.require(array, array.dtype.newbyteorder("<"), ["C", "A"])
-    _write_atomically(path, numpy_format.save(arrays, metadata=metadata or None))
+    write_atomically(path, numpy_format.save(arrays, metadata=metadata or None))
 
 
 def load(path):
@@ -81,11 +80,11 @@ def _opened(function, path):
         ) from error
 
 
-def _write_atomically(path, data):
+def write_atomically(path, data):
     """Writes beside `path` and renames, with everything on the disk before and after."""
     path = os.path.realpath(path)
     folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
             file.write(data)

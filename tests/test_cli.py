@@ -233,9 +233,11 @@ def test_interruption(data, capsys, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fastconv.cli.fit", interrupt)
+    monkeypatch.setattr("fastconv.commands.train.fit", interrupt)
     assert main(quick(data)) == 130
-    assert capsys.readouterr().err == "fastconv train: interrupted\n"
+    assert capsys.readouterr().err == (
+        "fastconv train: interrupted - nothing was saved; --checkpoint FILE does\n"
+    )
 
 
 # ---------------------------------------------------------------------- evaluate and predict

@@ -19,13 +19,15 @@ FLOORS = (
     ("_kernels",),
     ("_shapes", "_threads", "_random"),
     ("functional",),
-    ("nn", "optim", "data", "gradcheck", "serialization", "images", "progress"),
-    ("train", "callbacks", "classifier", "recipes"),
+    ("nn", "optim", "data", "gradcheck", "serialization", "images", "progress", "metrics",
+     "interrupt"),
+    ("train", "callbacks", "checkpoint", "classifier", "recipes"),
     ("config",),
     ("__init__",),
     ("bench", "report"),
+    ("commands",),
     ("cli", "__main__"),
-)
+)  # fmt: skip
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 EXTRAS = {
     "tqdm", "safetensors", "PIL", "matplotlib", "torch", "onnx", "onnxruntime", "threadpoolctl",

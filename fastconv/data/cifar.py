@@ -4,7 +4,6 @@ https://www.cs.toronto.edu/~kriz/cifar.html; the Python version there is pickled
 """
 
 import re
-import tarfile
 import zlib
 from pathlib import PurePosixPath
 
@@ -59,6 +58,8 @@ def _in_folder(folder):
 
 def _in_archive(path):
     """Only regular files of known names are read, and none is written anywhere."""
+    import tarfile  # here, as it costs the start of every program
+
     contents = {}
     try:
         with tarfile.open(path, "r|*") as archive:

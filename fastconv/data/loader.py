@@ -1,7 +1,6 @@
 """Batches of in-memory arrays, in an order that the seed and the epoch alone decide."""
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -124,6 +123,8 @@ def _ahead(make, numbers, count):
     if not count:
         yield from (make(number) for number in numbers)
         return
+    from concurrent.futures import ThreadPoolExecutor  # costs the start of every program
+
     pool = ThreadPoolExecutor(1, "DataLoader")
     waiting = deque()
     try:

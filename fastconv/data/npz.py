@@ -1,6 +1,5 @@
 """Data sets in one NumPy archive, as Keras ships MNIST: four arrays, and no pickles."""
 
-import zipfile
 import zlib
 
 import numpy as np
@@ -16,6 +15,8 @@ def read(path):
     axis has another length; its labels (N, 1) become (N,).
     Raises ValueError for a missing or pickled array and for a damaged file.
     """
+    import zipfile  # here, as it costs the start of every program
+
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: not an .npz file, which is a zip archive")
     arrays = {}

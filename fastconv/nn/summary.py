@@ -1,15 +1,12 @@
 """What a model is made of: sizes of outputs and parameters, work and memory, layer by layer."""
 
-import copy
-import functools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from fastconv._random import generator
-from fastconv.nn.module import Parameter
 from fastconv.nn.probe import example
+from fastconv.nn.watch import keeping_random, watched
 
 
 @dataclass(frozen=True)
@@ -85,25 +82,27 @@ def summary(model, input_shape, batch_size=1):
     what else says so (`Module.multiply_adds`).  Activations are the outputs' bytes, views of
     others counted as well.  Raises what the forward raises for an input that does not fit.
     """
-    kept = {}
-    for module in model.modules():
-        kept[id(module._saved)] = module._saved
-        for value in vars(module).values():
-            if isinstance(value, Parameter):
-                kept[id(value)] = value
-    twin = copy.deepcopy(model, kept).eval()
     rows, counted = [], set()
-    for name, module in list(twin.named_modules()):
-        if not any(True for _ in module.children()) or any(True for _ in module._own_parameters()):
-            module.forward = functools.partial(
-                _recorded, module.forward, module, name, rows, counted
+
+    def record(name, module, input, output):
+        if any(True for _ in module.children()) and not any(True for _ in module._own_parameters()):
+            return
+        own = {id(each): each.size for _, each in module._own_parameters()}
+        rows.append(
+            Row(
+                name=name,
+                layer=type(module).__name__,
+                output_shape=np.shape(output),
+                parameters=sum(size for key, size in own.items() if key not in counted),
+                multiply_adds=module.multiply_adds(np.shape(input), np.shape(output)),
+                activation_bytes=np.asarray(output).nbytes,
             )
-    random = generator()
-    state = random.bit_generator.state
-    try:
+        )
+        counted.update(own)
+
+    twin = watched(model, record).eval()
+    with keeping_random():
         twin(example(twin, input_shape, batch_size))
-    finally:
-        random.bit_generator.state = state
     learned, frozen = [], []
     for parameter in twin.parameters():
         (learned if parameter.requires_grad else frozen).append(parameter)
@@ -114,23 +113,6 @@ def summary(model, input_shape, batch_size=1):
         frozen=sum(each.size for each in frozen),
         parameter_bytes=sum(each.data.nbytes for each in learned + frozen),
     )
-
-
-def _recorded(forward, module, name, rows, counted, input, *args, **kwargs):
-    output = forward(input, *args, **kwargs)
-    own = {id(each): each.size for _, each in module._own_parameters()}
-    rows.append(
-        Row(
-            name=name,
-            layer=type(module).__name__,
-            output_shape=np.shape(output),
-            parameters=sum(size for key, size in own.items() if key not in counted),
-            multiply_adds=module.multiply_adds(np.shape(input), np.shape(output)),
-            activation_bytes=np.asarray(output).nbytes,
-        )
-    )
-    counted.update(own)
-    return output
 
 
 def _bytes(count):

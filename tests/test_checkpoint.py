@@ -1,0 +1,493 @@
+"""Runs that are stopped and resumed end with the bits of runs that were not."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import programs
+import pytest
+
+pytest.importorskip("safetensors")
+
+import fastconv
+from fastconv import checkpoint, nn, optim
+from fastconv.callbacks import Callback, CSVLogger, EarlyStopping, ReduceLROnPlateau
+from fastconv.checkpoint import Checkpoint
+from fastconv.cli import main
+from fastconv.data import DataLoader, save_idx
+from fastconv.interrupt import Interrupted
+from fastconv.serialization import load, load_metadata, save
+from fastconv.train import fit
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(44, 1, 6, 6)).astype(np.float32)
+Y = RNG.integers(0, 3, 44)
+
+
+def augment(images, rng):
+    return images + rng.normal(0, 0.1, images.shape).astype(np.float32)
+
+
+def sgd(parameters):
+    return optim.SGD(parameters, 0.05, momentum=0.9, nesterov=True)
+
+
+def rmsprop(parameters):
+    return optim.RMSprop(parameters, 0.002, momentum=0.5, centered=True)
+
+
+def adam(parameters):
+    return optim.Adam(parameters, 0.01, amsgrad=True)
+
+
+def adamw(parameters):
+    first, *rest = parameters
+    return optim.AdamW([{"params": [first], "lr": np.float32(0.01)}, {"params": rest}], lr=0.02)
+
+
+def one_cycle(optimizer):
+    return optim.lr_scheduler.OneCycleLR(optimizer, 0.05, total_steps=100)
+
+
+def steps(optimizer):
+    return optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.7)
+
+
+class Experiment:
+    """A run with everything in it that has a state, made anew for every process it stands for."""
+
+    def __init__(self, optimizer=adam, schedule=steps, seed=0, loader=True, csv=None):
+        fastconv.manual_seed(seed)
+        self.model = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.2), nn.Flatten(),
+            nn.Linear(64, 8), nn.Dropout(0.3, rng=np.random.Generator(np.random.MT19937(seed))),
+            nn.ReLU(), nn.Linear(8, 3),
+        )  # fmt: skip
+        self.optimizer = optimizer(self.model.parameters())
+        self.schedule = schedule and schedule(self.optimizer)
+        if loader:
+            self.train = DataLoader(X, Y, 8, shuffle=True, transform=augment)
+            self.validation = DataLoader(X, Y, 16, shuffle=True, transform=augment)
+        else:
+            self.train = [(X[i : i + 8], Y[i : i + 8]) for i in range(0, 44, 8)]
+            self.validation = (X, Y)
+        self.callbacks = [
+            EarlyStopping(patience=2, restore_best_weights=True),
+            ReduceLROnPlateau("loss", patience=1, factor=0.5, min_delta=0.05),
+        ]
+        if csv:
+            self.callbacks.append(CSVLogger(csv))
+
+    def run(self, *more, resume=None, loss=None, epochs=4):
+        self.history = fit(
+            self.model, self.train, self.validation, loss=loss or nn.CrossEntropyLoss(),
+            optimizer=self.optimizer, lr_scheduler=self.schedule, epochs=epochs, verbose=0,
+            metrics=["accuracy", "top_2_accuracy"], callbacks=[*more, *self.callbacks],
+            resume=resume,
+        )  # fmt: skip
+        return self
+
+    def bits(self):
+        arrays = {}
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "history": self.history.history,
+            "random": fastconv._random.generator().bit_generator.state,
+        }
+        text = json.dumps(checkpoint._encode(state, "", arrays))
+        return text, {name: (a.shape, a.tobytes()) for name, a in arrays.items()}
+
+
+class Every(Checkpoint):
+    """Keeps a copy of every file that it writes."""
+
+    def __init__(self, path):
+        super().__init__(path, every=0)
+        self.copies = []
+
+    def save(self, run):
+        super().save(run)
+        self.copies.append(shutil.copy(self.path, f"{self.path}-{len(self.copies)}"))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "schedule", "loader"),
+    [
+        (sgd, steps, True),
+        (rmsprop, None, True),
+        (adam, one_cycle, True),
+        (adamw, one_cycle, True),
+        (adam, steps, False),
+    ],
+)
+def test_from_every_checkpoint_to_the_same_bits(tmp_path, optimizer, schedule, loader):
+    options = dict(optimizer=optimizer, schedule=schedule, loader=loader)
+    whole = Experiment(**options, csv=tmp_path / "log.csv").run()
+    kept = Every(tmp_path / "run")
+    watched = Experiment(**options, csv=tmp_path / "watched.csv").run(kept)
+    assert watched.bits() == whole.bits()  # to look on changes nothing
+    batches = len(whole.history.history["loss"]) * 6
+    assert len(kept.copies) >= batches + 2
+    rows = (tmp_path / "log.csv").read_text()
+    assert (tmp_path / "watched.csv").read_text() == rows
+    for copy in kept.copies:
+        again = Experiment(**options, seed=9, csv=tmp_path / "again.csv").run(resume=copy)
+        assert again.bits() == whole.bits(), copy
+        assert again.history.epoch == whole.history.epoch
+        assert again.history.samples == whole.history.samples
+        assert (tmp_path / "again.csv").read_text() == rows
+
+
+def test_a_run_can_become_longer(tmp_path):
+    path = tmp_path / "run"
+
+    def experiment(seed=0):
+        experiment = Experiment(schedule=steps, seed=seed)
+        experiment.callbacks = []
+        return experiment
+
+    experiment().run(Checkpoint(path), epochs=2)
+    longer = experiment(seed=5).run(resume=path, epochs=5)
+    assert longer.bits() == experiment().run(epochs=5).bits()
+
+
+def test_when_it_is_written(tmp_path, monkeypatch):
+    """At the start, after 10 s, at the end: batches of 4 s each."""
+    now, times = [0.0], []
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
+
+    class Clock(Callback):
+        def on_batch_end(self, run):
+            now[0] += 4
+
+    class Noted(Checkpoint):
+        def save(self, run):
+            times.append(now[0])
+            super().save(run)
+
+    def times_with(every):
+        now[0] = 0.0
+        times.clear()
+        experiment = Experiment()
+        experiment.callbacks = []
+        experiment.run(Noted(tmp_path / "run", every), Clock(), epochs=1)
+        return list(times)
+
+    assert times_with(10) == [0, 12, 24, 24]
+    assert times_with(60) == [0, 24]
+    assert times_with(0) == [0, 4, 8, 12, 16, 20, 24, 24, 24]
+    assert times_with(None) == []
+
+
+def test_values_come_back_as_they_were():
+    values = {
+        "floats": [0.1, 1 / 3, 5e-324, 1.7976931348623157e308, -0.0, np.inf, -np.inf],
+        "integers": (0, -1, 2**130),
+        7: {"text": 'µ\n"', "none": None, "yes": True, (1, 2): [[], (), {}]},
+        "arrays": [np.arange(6, dtype=np.uint64).reshape(2, 3), np.array(3), np.zeros((0, 2))],
+        "scalars": [np.float32(0.1), np.int64(-3), np.bool_(True)],
+        "a.b": np.ones(1),
+        "a": {"b": np.zeros(1)},
+    }
+    arrays = {}
+    text = json.dumps(checkpoint._encode(values, "", arrays))
+    back = checkpoint._decode(json.loads(text), arrays)
+    np.testing.assert_equal(back, values)
+    assert repr(back["floats"]) == repr(values["floats"])
+    assert back[7] == values[7]
+    assert isinstance(back["integers"], tuple)
+    for scalar, want in zip(back["scalars"], values["scalars"], strict=True):
+        assert type(scalar) is type(want)
+    with pytest.raises(TypeError, match=r"Checkpoint: a\.0 must be a number"):
+        checkpoint._encode({"a": [print]}, "", {})
+
+
+def test_what_does_not_fit_is_refused(tmp_path):
+    path, other = tmp_path / "run", tmp_path / "other"
+    Experiment().run(Checkpoint(path), epochs=1)
+
+    def refused(experiment, path=path):
+        with pytest.raises(ValueError, match=str(path)) as caught:
+            experiment.run(resume=path)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    fewer = Experiment()
+    fewer.callbacks.pop()
+    assert "callbacks must be ['EarlyStopping', 'ReduceLROnPlateau']" in refused(fewer)
+    assert "optimizer, schedule and data must be" in refused(Experiment(schedule=None))
+    assert "OneCycleLR.load_state_dict: keys" in refused(Experiment(schedule=one_cycle))
+    assert "SGD.load_state_dict: a parameter group" in refused(Experiment(optimizer=sgd))
+    changed = Experiment()
+    changed.model = nn.Sequential(*changed.model, nn.Linear(3, 3))
+    assert "unexpected" not in (text := refused(changed))
+    assert "missing keys: 9.weight" in text
+    changed.model = nn.Sequential(*list(changed.model)[:6])
+    assert "random generators must be" in refused(changed)
+
+    content = path.read_bytes()
+    for damaged in (b"", b"junk", content[:-1], content[:200]):
+        other.write_bytes(damaged)
+        assert "not readable as safetensors" in refused(Experiment(), other)
+    save({"a": np.zeros(3)}, other)
+    assert "not a checkpoint" in refused(Experiment(), other)
+    state = load_metadata(path)[checkpoint.KEY]
+    for text in (
+        "[]",
+        "{}",
+        "{",
+        "null",
+        '{"what": 1}',
+        '{"array": "no"}',
+        '{"dict": 1}',
+        "[" * 99999,
+    ):
+        save(load(path), other, {checkpoint.KEY: text})
+        refused(Experiment(), other)
+    save(load(path), other, {checkpoint.KEY: state})
+    Experiment().run(resume=other)
+    with pytest.raises(FileNotFoundError):
+        Experiment().run(resume=tmp_path / "absent")
+    with pytest.raises(ValueError, match="Checkpoint: every must be at least 0 seconds or None"):
+        Checkpoint(path, every=-1)
+
+
+# -------------------------------------------------------------------------------- Ctrl-C
+
+
+class PressCtrlC(Callback):
+    """In the middle of the step of a batch, `times` times."""
+
+    def __init__(self, epoch, batch, times=1):
+        self.at, self.times = (epoch, batch), times
+
+    def on_before_optimizer_step(self, run):
+        if (run.epoch, run.batch + 1) == self.at:
+            for _ in range(self.times):
+                signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("at", [(1, 1), (1, 4), (2, 6)])
+def test_ctrl_c_waits_for_the_batch_and_saves(tmp_path, at):
+    path, whole = tmp_path / "run", Experiment().run()
+    text = rf"in epoch {at[0]}/4, after batch {at[1]}"
+    with pytest.raises(Interrupted, match=text):
+        Experiment().run(PressCtrlC(*at), Checkpoint(path, every=None))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    state = checkpoint.read(path)["run"]
+    assert (state["epoch"], state["batch"]) == at
+    assert Experiment(seed=3).run(resume=path).bits() == whole.bits()
+
+
+@pytest.mark.parametrize("moment", [1, 3])
+def test_ctrl_c_during_validation(tmp_path, moment):
+    class Loss(nn.CrossEntropyLoss):
+        """Presses it in the forward of the first or last batch of the first validation."""
+
+        seen = 0
+
+        def forward(self, output, target):
+            self.seen += 1
+            if self.seen == 6 + moment:
+                signal.raise_signal(signal.SIGINT)
+            return super().forward(output, target)
+
+    path, whole = tmp_path / "run", Experiment().run()
+    with pytest.raises(Interrupted):
+        Experiment().run(Checkpoint(path, every=None), loss=Loss())
+    assert checkpoint.read(path)["run"]["batch"] == 6
+    assert Experiment(seed=3).run(resume=path).bits() == whole.bits()
+
+
+def test_a_second_ctrl_c_interrupts_at_once(tmp_path):
+    path = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt) as caught:
+        Experiment().run(PressCtrlC(1, 3, times=2), Checkpoint(path, every=None))
+    assert caught.type is KeyboardInterrupt
+    assert not path.exists()  # half a step is not kept
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_last_ctrl_c_is_not_lost():
+    class Press(Callback):
+        def on_train_end(self, run):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        Experiment().run(Press(), epochs=1)
+
+
+def test_handlers_of_others_are_left_alone():
+    seen = []
+    before = signal.signal(signal.SIGINT, lambda *args: seen.append(args))
+    try:
+        mine = signal.getsignal(signal.SIGINT)
+        Experiment().run(PressCtrlC(1, 2), epochs=1)
+        assert signal.getsignal(signal.SIGINT) is mine
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(seen) == 1
+
+
+def test_other_threads_have_no_signals():
+    histories = []
+    thread = threading.Thread(target=lambda: histories.append(Experiment().run(epochs=1).history))
+    thread.start()
+    thread.join()
+    assert histories[0].epoch == 1
+
+
+# ---------------------------------------------------------------------------- command line
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    for split, count in (("train", 120), ("t10k", 20)):
+        save_idx(
+            folder / f"{split}-images-idx3-ubyte", RNG.integers(0, 256, (count, 9, 8), np.uint8)
+        )
+        save_idx(folder / f"{split}-labels-idx1-ubyte", (np.arange(count) % 4).astype(np.uint8))
+    return folder
+
+
+def options(data, epochs=3):
+    return ["--data", str(data), "--batch-size", "7", "--epochs", str(epochs), "--seed", "5"]
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    """The model of a run that nobody stopped."""
+    out = tmp_path_factory.mktemp("whole") / "model"
+    assert main(["train", *options(data), "--out", str(out)]) == 0
+    return out.read_bytes()
+
+
+def start(*args, cwd):
+    environment = {**os.environ, "PYTHONPATH": programs.HOME, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "fastconv", "train", *map(str, args)], cwd=cwd,
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_kill_9_at_any_moment(data, tmp_path, whole):
+    """Killed again and again: 54 batches, and a file is being written most of the time."""
+    random_moment, kills, finished = random.Random(0), 0, False
+    state = tmp_path / "state"
+    command = [*options(data), "--checkpoint", "state", "--checkpoint-every", "0", "--out", "model"]
+    while not finished:
+        process = start(*(["--resume", "state"] if state.exists() else command), cwd=tmp_path)
+        before = state.stat().st_mtime_ns if state.exists() else None
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            if state.exists() and state.stat().st_mtime_ns != before:
+                break  # it has begun to train; now a moment of it
+            time.sleep(0.001)
+        if kills < 6:
+            time.sleep(random_moment.uniform(0, 0.03))
+            process.kill()
+            kills += process.poll() is None or process.wait() == -signal.SIGKILL
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode in (0, -signal.SIGKILL), errors
+        finished = process.returncode == 0
+    assert kills >= 3
+    assert (tmp_path / "model").read_bytes() == whole
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "state"]
+
+
+def test_resume_says_no_more_than_the_file(data, tmp_path, whole, capsys, monkeypatch):
+    """From another folder, for a run that had been interrupted."""
+    monkeypatch.chdir(tmp_path)
+    target = ["--target-acc", "1"]  # the labels have nothing to do with the images
+    press = PressCtrlC(2, 3)
+    monkeypatch.setattr("fastconv.commands.train.TerminateOnNaN", lambda: press)
+    assert main(["train", *options(data), "--out", "model", *target, "--checkpoint", "a b"]) == 130
+    captured = capsys.readouterr()
+    assert captured.err == (
+        "fastconv train: interrupted in epoch 2/3, after batch 3 - go on with: "
+        "fastconv train --resume 'a b'\n"
+    )
+    assert not (tmp_path / "model").exists()
+    monkeypatch.undo()
+    assert main(["train", "--resume", str(tmp_path / "a b")]) == 1
+    assert (tmp_path / "model").read_bytes() == whole
+    assert "below the target 1" in capsys.readouterr().err
+    # Once more: all is done, and the model is written again.
+    (tmp_path / "model").unlink()
+    again = ["--json", "--target-acc", "0", "--epochs", "3", "--data", str(data)]
+    assert main(["train", "--resume", str(tmp_path / "a b"), *again]) == 0
+    assert (tmp_path / "model").read_bytes() == whole
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["epochs"] == 3
+    assert result["images_per_second"] == pytest.approx(360 / result["train_seconds"])
+
+
+def test_ctrl_c_in_a_process(data, tmp_path):
+    process = start(*options(data, 10_000), "--checkpoint", "state", cwd=tmp_path)
+    assert process.stdout.readline().startswith("epoch 1/10000")
+    sent = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - sent < 10  # generous: a machine may be busy
+    assert process.returncode == 130
+    assert errors.count("\n") == 1
+    assert errors.startswith("fastconv train: interrupted in epoch ")
+    assert errors.endswith(" - go on with: fastconv train --resume state\n")
+    assert checkpoint.read(tmp_path / "state")["run"]["epoch"] >= 1
+
+
+def test_ctrl_c_with_an_out_alone(data, tmp_path, whole, capsys, monkeypatch):
+    out, state = tmp_path / "model", tmp_path / "model.checkpoint"
+    monkeypatch.setattr("fastconv.commands.train.TerminateOnNaN", lambda: PressCtrlC(1, 2))
+    assert main(["train", *options(data), "--out", str(out)]) == 130
+    assert f"go on with: fastconv train --resume {state}" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert main(["train", "--resume", str(state), "--quiet"]) == 0
+    assert out.read_bytes() == whole
+    assert capsys.readouterr() == ("", "")
+
+
+def test_bad_resumes(data, tmp_path, capsys, monkeypatch):
+    state, other = tmp_path / "state", tmp_path / "other"
+    monkeypatch.setattr("fastconv.commands.train.TerminateOnNaN", lambda: PressCtrlC(1, 2))
+    assert main(["train", *options(data), "--checkpoint", str(state)]) == 130
+    monkeypatch.undo()
+    capsys.readouterr()
+
+    def refused(*args):
+        assert main(["train", *map(str, args)]) == 2
+        captured = capsys.readouterr()
+        assert (captured.out, captured.err.count("\n")) == ("", 1)
+        return captured.err
+
+    assert f"--epochs 4: the run in {state} has 3" in refused("--resume", state, "--epochs", 4)
+    assert f"--lr 0.5: the run in {state} has 0.01" in refused("--resume", state, "--lr", 0.5)
+    assert "--data" in refused("--resume", state, "--data", tmp_path)
+    assert "that has not ended, in epoch 1 of 3" in refused("--checkpoint", state)
+    assert "No such file" in refused("--resume", other)
+    other.write_text("what a user needs")
+    assert "not readable as safetensors" in refused("--checkpoint", other)
+    assert other.read_text() == "what a user needs"
+    save({"a": np.zeros(1)}, other)
+    assert "not a checkpoint of fastconv train" in refused("--resume", other)
+    about = json.loads(load_metadata(state)["fastconv.train"])
+    for change in ({"epochs": "3"}, {"out": 5}, {"lr": None}, {"more": 1}):
+        text = json.dumps(about | {"options": about["options"] | change})
+        save(load(state), other, load_metadata(state) | {"fastconv.train": text})
+        assert "not a checkpoint of fastconv train" in refused("--resume", other)
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy)
+    text = json.dumps(about | {"options": about["options"] | {"data": str(copy)}})
+    save(load(state), other, load_metadata(state) | {"fastconv.train": text})
+    images = copy / "train-images-idx3-ubyte"
+    images.write_bytes(images.read_bytes()[:-1] + b"\x00")
+    assert "the data were" in refused("--resume", other)
