@@ -9,7 +9,10 @@ from fastconv import _kernels, _threads
 from fastconv._kernels import cpu
 
 # extra of the package -> distribution that it installs
-EXTRAS = {"progress": "tqdm", "save": "safetensors", "image": "pillow", "download": "pooch"}
+EXTRAS = {
+    "progress": "tqdm", "save": "safetensors", "image": "pillow", "plot": "matplotlib",
+    "download": "pooch",
+}  # fmt: skip
 
 
 def show_config(mode="stdout"):

@@ -1,9 +1,11 @@
-"""Image files as arrays of a wanted shape: .npy with NumPy alone, the rest through Pillow."""
+"""Image files as arrays of a wanted shape, and arrays as image files: Pillow, and NumPy's .npy."""
 
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+
+from fastconv._shapes import integer
 
 PILLOW_MODES = {1: "L", 3: "RGB"}  # by number of channels
 GREY_MODES = ("1", "L", "LA", "La")
@@ -87,3 +89,63 @@ def _opened(path):
 def _rule(image_shape):
     channels, height, width = image_shape
     return f"images must be {width} wide and {height} high, {channels} channel(s)"
+
+
+def make_grid(images, nrow=8, padding=2, pad_value=0.0):
+    """Images (N, C, H, W) or (N, H, W) side by side, `nrow` in a row, as one image (C, H', W').
+
+    `padding` pixels of `pad_value` lie between and around them.  The arguments are those of
+    torchvision.utils.make_grid.  Raises ValueError for arrays without an image.
+    """
+    images = np.asarray(images)
+    if images.ndim == 3:
+        images = images[:, np.newaxis]
+    if images.ndim != 4 or images.size == 0:
+        raise ValueError(
+            f"make_grid: images must be (N, C, H, W) or (N, H, W), none of these 0, "
+            f"got shape {images.shape}"
+        )
+    nrow = integer("make_grid", "nrow", nrow, 1)
+    padding = integer("make_grid", "padding", padding, 0)
+    count, channels, height, width = images.shape
+    columns = min(nrow, count)
+    rows = -(-count // columns)
+    height, width = height + padding, width + padding
+    shape = channels, rows * height + padding, columns * width + padding
+    grid = np.full(shape, pad_value, images.dtype)
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        y, x = row * height + padding, column * width + padding
+        grid[:, y : y + image.shape[1], x : x + image.shape[2]] = image
+    return grid
+
+
+def save_image(images, path, nrow=8, padding=2):
+    """Writes one image (C, H, W) or (H, W), or several as the grid of `make_grid`, with Pillow.
+
+    images: grey (C = 1) or RGB (C = 3); uint8, or floats of which 0 to 1 is shown and the rest cut.
+    The name of the file decides its format.  Raises ValueError for other arrays and for a name
+    that Pillow does not know, OSError for a file that cannot be written, and ImportError without
+    Pillow (extra `image`).
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError(f"{path}: writing it needs Pillow: pip install 'fastconv[image]'") from (
+            error
+        )
+    images = np.asarray(images)
+    image = make_grid(images, nrow, padding) if images.ndim == 4 else images
+    image = image if image.ndim == 3 else image[np.newaxis]
+    if image.ndim != 3 or image.size == 0 or len(image) not in PILLOW_MODES:
+        raise ValueError(
+            f"save_image: images must be (C, H, W) of 1 or 3 channels, got shape {images.shape}"
+        )
+    if image.dtype.kind == "f":
+        if np.isnan(image).any():
+            raise ValueError("save_image: images must not hold NaN")
+        image = np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise TypeError(f"save_image: images must be uint8 or floats, got {image.dtype}")
+    pixels = np.ascontiguousarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))
+    Image.fromarray(pixels).save(path)

@@ -22,9 +22,9 @@ FLOORS = (
     ("nn", "optim", "data", "gradcheck", "serialization", "images", "progress", "metrics",
      "interrupt"),
     ("train", "callbacks", "checkpoint", "classifier", "recipes"),
-    ("config", "plot"),
+    ("config",),
     ("__init__",),
-    ("bench",),
+    ("bench", "report"),
     ("commands",),
     ("cli", "__main__"),
 )  # fmt: skip

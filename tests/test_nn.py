@@ -376,6 +376,10 @@ def test_containers_take_modules_only():
         nn.Residual(None)
     with pytest.raises(TypeError, match="Residual: shortcut must be a Module, got type"):
         nn.Residual(nn.ReLU(), nn.ReLU)
+    with pytest.raises(TypeError, match="Concat: 1 must be a Module, got list"):
+        nn.Concat(nn.ReLU(), [nn.ReLU()])
+    with pytest.raises(ValueError, match="Concat: there must be at least one branch"):
+        nn.Concat()
 
 
 def test_residual_adds():
@@ -394,3 +398,38 @@ def test_residual_does_not_write_to_grad_output():
 def test_residual_refuses_to_broadcast():
     with pytest.raises(ValueError, match=r"one shape, got \(2, 1\) and \(2, 4\)"):
         nn.Residual(nn.Linear(4, 1))(np.zeros((2, 4), np.float32))
+
+
+def test_concat_puts_outputs_side_by_side():
+    x = np.array([[1.0, -2.0]])
+    net = nn.Concat(nn.ReLU(), nn.Identity())
+    np.testing.assert_array_equal(net(x), [[1, 0, 1, -2]])
+    np.testing.assert_array_equal(net.backward(np.array([[1.0, 2, 10, 20]])), [[11, 20]])
+    np.testing.assert_array_equal(nn.Concat(nn.ReLU(), nn.Identity(), dim=0)(x), [[1, 0], [1, -2]])
+    np.testing.assert_array_equal(nn.Concat(nn.ReLU())(x), [[1, 0]])
+
+
+def test_concat_leaves_the_gradient_of_the_input_when_nobody_wants_it():
+    net = nn.Concat(nn.Linear(2, 3), nn.Linear(2, 1), nn.Identity())
+    net(np.ones((5, 2), np.float32))
+    assert net.backward(np.ones((5, 6), np.float32), needs_input_grad=False) is None
+    for parameter in net.parameters():
+        np.testing.assert_array_equal(parameter.grad, np.full(parameter.shape, 5))
+
+
+def test_concat_does_not_write_to_grad_output():
+    net = nn.Concat(nn.Identity(), nn.Identity())
+    net(np.zeros((1, 1)))
+    grad_output = np.ones((1, 2))
+    np.testing.assert_array_equal(net.backward(grad_output), [[2]])
+    np.testing.assert_array_equal(grad_output, 1)
+
+
+def test_concat_refuses_what_does_not_fit():
+    x = np.zeros((2, 4, 6), np.float32)
+    with pytest.raises(ValueError, match=r"but for axis 1, got \(2, 4, 6\) and \(2, 4, 3\)"):
+        nn.Concat(nn.Identity(), nn.MaxPool1d(2))(x)
+    with pytest.raises(ValueError, match=r"but for axis 3, got \(2, 4, 6\)"):
+        nn.Concat(nn.Identity(), dim=3)(x)
+    with pytest.raises(ValueError, match="Concat: dim must be at least 0, got -1"):
+        nn.Concat(nn.Identity(), dim=-1)

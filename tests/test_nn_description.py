@@ -58,6 +58,14 @@ def test_form():
     assert list(through_json(net).state_dict()) == ["conv.weight", "conv.bias"]
 
 
+def test_branches_are_rebuilt():
+    net = nn.Concat(nn.Identity(), nn.Linear(2, 3), dim=1)
+    twin = through_json(net)
+    twin.load_state_dict(net.state_dict())
+    x = np.ones((1, 2), np.float32)
+    np.testing.assert_array_equal(twin(x), net(x))
+
+
 def test_awkward_names():
     net = nn.Sequential({"class": nn.ReLU(), "arguments": nn.Tanh()})
     assert [name for name, _ in through_json(net).named_children()] == ["class", "arguments"]

@@ -19,7 +19,7 @@ def test_every_layer_has_a_case():
         if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), nn.Module)
     }
     lazy = {name for name in modules if name.startswith("Lazy")}  # these have a file of their own
-    others = {"Module", "Sequential", "Residual", *LOSSES, *lazy}
+    others = {"Module", "Sequential", "Residual", "Concat", *LOSSES, *lazy}
     assert {case.name for case in CASES} | others == modules
 
 
@@ -214,3 +214,59 @@ def test_torch_gives_the_same_gradients_for_a_network():
     assert not expected
     for key, value in theirs.state_dict().items():
         np.testing.assert_allclose(ours.state_dict()[key], value.numpy(), atol=1e-12)
+
+
+def unet(dtype=np.float64):
+    """A U-Net of two levels, and beside it a branch that only looks."""
+    rng = np.random.default_rng(0)
+    below = nn.Sequential(
+        nn.MaxPool2d(2),
+        nn.Conv2d(3, 5, 3, padding=1, dtype=dtype, rng=rng),
+        nn.Tanh(),
+        nn.ConvTranspose2d(5, 2, 2, stride=2, dtype=dtype, rng=rng),
+    )
+    return nn.Sequential(
+        nn.Conv2d(2, 3, 3, padding=1, dtype=dtype, rng=rng),
+        nn.Tanh(),
+        nn.Concat(nn.Identity(), below, nn.AvgPool2d(3, 1, 1)),
+        nn.Conv2d(8, 2, 1, dtype=dtype, rng=rng),
+    )
+
+
+def test_concat_against_finite_differences():
+    assert fastconv.gradcheck(unet(), distinct((2, 2, 6, 4)), atol=1e-7, rtol=1e-6)
+    within = nn.Concat(nn.Linear(3, 2, dtype=np.float64), nn.Identity(), dim=2)
+    assert fastconv.gradcheck(within, distinct((2, 4, 3)), atol=1e-7, rtol=1e-6)
+
+
+def test_torch_gives_the_same_gradients_for_a_unet():
+    torch = pytest.importorskip("torch")
+
+    class Concat(torch.nn.Sequential):
+        def forward(self, x):
+            return torch.cat([branch(x) for branch in self], dim=1)
+
+    below = torch.nn.Sequential(
+        torch.nn.MaxPool2d(2),
+        torch.nn.Conv2d(3, 5, 3, padding=1),
+        torch.nn.Tanh(),
+        torch.nn.ConvTranspose2d(5, 2, 2, stride=2),
+    )
+    theirs = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 3, 3, padding=1),
+        torch.nn.Tanh(),
+        Concat(torch.nn.Identity(), below, torch.nn.AvgPool2d(3, 1, 1)),
+        torch.nn.Conv2d(8, 2, 1),
+    ).double()
+    ours = unet()
+    theirs.load_state_dict({key: torch.tensor(a) for key, a in ours.state_dict().items()})
+    x, grad_output = distinct((2, 2, 6, 4)), distinct((2, 2, 6, 4), seed=3)
+    tensor = torch.from_numpy(x).requires_grad_()
+    output = theirs(tensor)
+    output.backward(torch.from_numpy(grad_output))
+    np.testing.assert_allclose(ours(x), output.detach().numpy(), atol=1e-12)
+    np.testing.assert_allclose(ours.backward(grad_output), tensor.grad.numpy(), atol=1e-12)
+    expected = {name: p.grad.numpy() for name, p in theirs.named_parameters()}
+    for name, parameter in ours.named_parameters():
+        np.testing.assert_allclose(parameter.grad, expected.pop(name), atol=1e-12)
+    assert not expected

@@ -6,9 +6,9 @@ import math
 import os
 from pathlib import Path
 
-from fastconv import nn, recipes
+from fastconv import nn
 from fastconv.data import DataLoader, load_folder, mnist
-from fastconv.train import evaluate
+from fastconv.train import BATCH_SIZE, evaluate
 
 DONE = 0
 
@@ -75,9 +75,7 @@ def load_data(path):
 
 def test_scores(classifier, data):
     """{"test_loss": ..., "test_accuracy": ...}."""
-    batches = DataLoader(
-        data.x_test, data.y_test, recipes.BATCH_SIZE, seed=0, transform=classifier.prepare
-    )
+    batches = DataLoader(data.x_test, data.y_test, BATCH_SIZE, seed=0, transform=classifier.prepare)
     scores = evaluate(classifier.model, batches, loss=nn.CrossEntropyLoss())
     return {f"test_{name}": value for name, value in scores.items()}
 

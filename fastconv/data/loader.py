@@ -6,6 +6,7 @@ import numpy as np
 
 from fastconv._random import generator
 from fastconv._shapes import integer
+from fastconv.functional._arrays import is_channels_last, to_channels_last
 
 
 class DataLoader:
@@ -92,6 +93,7 @@ class DataLoader:
 
     def _batches(self, position):
         epoch, order = position["epoch"], None
+        last = is_channels_last(self.inputs)
         if self.shuffle:
             order = self._rng(epoch).permutation(len(self.inputs))
 
@@ -100,6 +102,8 @@ class DataLoader:
             if order is not None:
                 part = order[part]
             inputs, targets = self.inputs[part], self.targets[part]
+            if last:
+                inputs = to_channels_last(inputs)  # with one channel NumPy forgets it
             if self.transform is not None:
                 inputs = self.transform(inputs, self._rng(epoch, batch))
             return inputs, targets

@@ -68,17 +68,34 @@ def expand_space(array, lead=2):
     return array[(slice(None),) * lead + (np.newaxis,) * missing]
 
 
+def channels_to_end(array):
+    """(N, C, *space) as (N, *space, C), a view; np.moveaxis takes ten times as long."""
+    return array.transpose(0, *range(2, array.ndim), 1)
+
+
+def channels_from_end(array):
+    """(N, *space, C) as (N, C, *space), a view."""
+    return array.transpose(0, array.ndim - 1, *range(1, array.ndim - 1))
+
+
 def is_channels_last(array):
     """Whether the channels of (N, C, *space) are the fastest axis in memory.
 
     With one channel both orders are the same memory, and the stride of that axis tells.
     """
-    if array.ndim < 3 or not np.moveaxis(array, 1, -1).flags.c_contiguous:
+    if array.ndim < 3 or not channels_to_end(array).flags.c_contiguous:
         return False
     if not array.flags.c_contiguous:
         return True
     _, channels, *space = array.shape
     return channels == 1 and array.strides[1] == array.itemsize and math.prod(space) > 1
+
+
+def to_channels_last(array):
+    """The array (N, C, *space) in that order: a view where no element has to move."""
+    lines = np.ascontiguousarray(channels_to_end(array))
+    # Through one axis: the stride of a single channel has to say what it is.
+    return channels_from_end(lines.reshape(-1).reshape(lines.shape))
 
 
 def empty(op, shape, dtype, like=None):
@@ -96,7 +113,7 @@ def empty(op, shape, dtype, like=None):
             array = np.ndarray(order, dtype, memory.Buffer(nbytes))
     except MemoryError as error:
         raise MemoryError(f"{op}: no memory for an output of shape {shape}: {error}") from None
-    return np.moveaxis(array, -1, 1) if last else array
+    return channels_from_end(array) if last else array
 
 
 def check_out(op, out, shape, dtype, inputs):

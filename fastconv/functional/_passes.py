@@ -15,7 +15,7 @@ WORK = 8
 
 def _lines(array, last):
     """The array C-contiguous, with the channels as its last axis where that is the order."""
-    return np.ascontiguousarray(np.moveaxis(array, 1, -1) if last else array)
+    return np.ascontiguousarray(_arrays.channels_to_end(array) if last else array)
 
 
 def _planes(array, last):

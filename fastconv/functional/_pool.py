@@ -119,7 +119,8 @@ def max_tiles_backward(op, grad_output, codes, input_shape, kernel, dtype, num_t
     g = _arrays.as_array(op, "grad_output", grad_output, dtype)
     if g.shape != codes.shape:
         raise ValueError(f"{op}: grad_output must have shape {codes.shape}, got {g.shape}")
-    gx = _arrays.empty(op, input_shape, g.dtype, codes)
+    n, channels, *space = input_shape
+    gx = _arrays.channels_from_end(_arrays.empty(op, (n, *space, channels), g.dtype))
     _kernels.pool[g.dtype.char].max_tiles_backward(
         np.ascontiguousarray(_lines(g)), _lines(codes), _lines(gx), _three(kernel, 1),
         _threads.effective(op, num_threads, gx.size),
@@ -129,7 +130,7 @@ def max_tiles_backward(op, grad_output, codes, input_shape, kernel, dtype, num_t
 
 def _lines(x):
     """(N, C, *space) as (N, D, H, W, C)."""
-    return np.moveaxis(_arrays.expand_space(x), 1, -1)
+    return _arrays.channels_to_end(_arrays.expand_space(x))
 
 
 def avg_pool(

@@ -31,14 +31,8 @@ def cross_entropy(
     of `ignore_index` do not count.  The mean is over targets, and over their weights where these
     are indices, as in PyTorch.
     """
-    op = "cross_entropy"
-    x, axis, wanted, count = _wanted(
-        op, input, target, weight, ignore_index, reduction, label_smoothing
-    )
-    logs = log_softmax(x, axis)
-    # Only where it counts: 0 times the log of 0 would be NaN.
-    losses = -np.multiply(wanted, logs, out=np.zeros_like(x), where=wanted != 0).sum(axis)
-    return _reduce(losses, reduction, count)
+    terms = _Terms("cross_entropy", input, target, weight, ignore_index, reduction, label_smoothing)
+    return terms.loss()
 
 
 def cross_entropy_backward(
@@ -51,14 +45,10 @@ def cross_entropy_backward(
     grad_output=1.0,
 ):
     """Gradient of `cross_entropy`: softmax(x) times the weight of all classes, less weight q."""
-    op = "cross_entropy_backward"
-    x, axis, wanted, count = _wanted(
-        op, input, target, weight, ignore_index, reduction, label_smoothing
+    terms = _Terms(
+        "cross_entropy_backward", input, target, weight, ignore_index, reduction, label_smoothing
     )
-    grad = np.exp(log_softmax(x, axis)) * wanted.sum(axis, keepdims=True) - wanted
-    shape = x.shape[:axis] + x.shape[axis + 1 :]
-    scale = _grad_scale(op, grad_output, shape, x.dtype, reduction, count)
-    return grad * (np.expand_dims(scale, axis) if scale.ndim else scale)
+    return terms.gradient(grad_output)
 
 
 def mse_loss(input, target, reduction="mean"):
@@ -148,6 +138,32 @@ def _factor(op, name, factor, x):
         raise ValueError(
             f"{op}: {name} must broadcast to the input's shape {x.shape}, got {factor.shape}"
         ) from None
+
+
+class _Terms:
+    """What the value and the gradient of a cross entropy have in common."""
+
+    def __init__(self, op, input, target, weight, ignore_index, reduction, label_smoothing):
+        self.op, self.reduction = op, reduction
+        x, self.axis, self.wanted, self.count = _wanted(
+            op, input, target, weight, ignore_index, reduction, label_smoothing
+        )
+        self.logs = log_softmax(x, self.axis)
+
+    def loss(self):
+        # Only where it counts: 0 times the log of 0 would be NaN.
+        products = np.zeros_like(self.logs)
+        np.multiply(self.wanted, self.logs, out=products, where=self.wanted != 0)
+        return _reduce(-products.sum(self.axis), self.reduction, self.count)
+
+    def gradient(self, grad_output):
+        axis, shape = self.axis, self.logs.shape
+        grad = np.exp(self.logs) * self.wanted.sum(axis, keepdims=True) - self.wanted
+        shape = shape[:axis] + shape[axis + 1 :]
+        scale = _grad_scale(
+            self.op, grad_output, shape, self.logs.dtype, self.reduction, self.count
+        )
+        return grad * (np.expand_dims(scale, axis) if scale.ndim else scale)
 
 
 def _wanted(op, input, target, weight, ignore_index, reduction, label_smoothing):

@@ -18,6 +18,7 @@ from fastconv.nn.activation import (
     Softplus,
     Tanh,
 )
+from fastconv.nn.branches import Concat, Residual
 from fastconv.nn.container import Sequential
 from fastconv.nn.conv import (
     Conv1d,
@@ -56,7 +57,6 @@ from fastconv.nn.pooling import (
     MaxPool2d,
     MaxPool3d,
 )
-from fastconv.nn.residual import Residual
 from fastconv.nn.shape import Flatten, Identity, PixelShuffle, PixelUnshuffle, Upsample
 from fastconv.nn.summary import summary
 
@@ -72,6 +72,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Concat",
     "Conv1d",
     "Conv2d",
     "Conv3d",

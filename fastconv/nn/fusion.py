@@ -12,10 +12,10 @@ whose modules have run since is void, and then every module goes back by itself.
 
 from fastconv.nn.activation import LeakyReLU, ReLU, _Rectifier
 from fastconv.nn.affine import _AffineMap
+from fastconv.nn.branches import Residual
 from fastconv.nn.conv import _ConvTranspose
 from fastconv.nn.normalization import _BatchNorm
 from fastconv.nn.pooling import _MaxPool
-from fastconv.nn.residual import Residual
 from fastconv.nn.shape import Flatten
 
 # Classes whose `_forward` takes a slope, and those whose `_backward` does.

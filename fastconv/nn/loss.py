@@ -1,6 +1,7 @@
 """Losses: `loss(output, target)` is the value, then `loss.backward()` its gradient by `output`."""
 
 from fastconv import functional as F
+from fastconv.functional.loss import _Terms
 from fastconv.nn.module import Module
 
 
@@ -26,9 +27,6 @@ class CrossEntropyLoss(_Loss):
     probabilities in the shape of `output`.  `ignore_index` is a target that does not count.
     """
 
-    function = staticmethod(F.cross_entropy)
-    function_backward = staticmethod(F.cross_entropy_backward)
-
     def __init__(self, weight=None, *, ignore_index=-100, reduction="mean", label_smoothing=0.0):
         self.options = {
             "weight": weight,
@@ -36,6 +34,15 @@ class CrossEntropyLoss(_Loss):
             "reduction": reduction,
             "label_smoothing": label_smoothing,
         }
+
+    def forward(self, output, target):
+        terms = _Terms("cross_entropy", output, target, **self.options)
+        self.save_for_backward(terms)
+        return terms.loss()
+
+    def backward(self, grad_output=1.0):
+        (terms,) = self.saved_for_backward()
+        return terms.gradient(grad_output)
 
 
 class MSELoss(_Loss):

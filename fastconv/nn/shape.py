@@ -10,6 +10,16 @@ from fastconv.functional.interpolate import check_interpolation
 from fastconv.nn.module import Module
 
 
+class Identity(Module):
+    """The input as it is."""
+
+    def forward(self, input):
+        return input
+
+    def backward(self, grad_output, needs_input_grad=True):
+        return grad_output
+
+
 class Flatten(Module):
     """Axes `start_dim` to `end_dim` as one, in C order: (N, C, H, W) to (N, C H W)."""
 
@@ -95,13 +105,3 @@ class Upsample(Module):
     def backward(self, grad_output, needs_input_grad=True):
         (shape,) = self.saved_for_backward()
         return F.interpolate_backward(grad_output, shape, **self.options)
-
-
-class Identity(Module):
-    """The input as it is."""
-
-    def forward(self, input):
-        return input
-
-    def backward(self, grad_output, needs_input_grad=True):
-        return grad_output

@@ -1,5 +1,10 @@
-"""Two ways from input to output, added."""
+"""Branches that part at the input and meet again: added, or side by side."""
 
+import itertools
+
+import numpy as np
+
+from fastconv._shapes import integer
 from fastconv.functional import _passes
 from fastconv.functional._arrays import as_array, as_like
 from fastconv.nn.module import Module, check_module
@@ -48,3 +53,44 @@ class Residual(Module):
             return None
         total = _passes.rectify("Residual", grad_input, identity, slope=1.0)
         return total if slope == 1 else _passes.rectify("Residual", total, None, *saved, slope)
+
+
+class Concat(Module):
+    """The outputs of all branches for one input, side by side along axis `dim`, the channels.
+
+    With `Identity` as a branch, a skip connection: `Concat(Identity(), body)`.  Their names are
+    "0", "1", ...
+
+    Szegedy et al. 2015, "Going deeper with convolutions", figure 2; the skip connections of
+    Ronneberger et al. 2015, "U-Net", figure 1.
+    """
+
+    def __init__(self, *branches, dim=1):
+        if not branches:
+            raise ValueError("Concat: there must be at least one branch")
+        self.dim = integer("Concat", "dim", dim, 0)
+        for index, branch in enumerate(branches):
+            check_module("Concat", index, branch)
+            setattr(self, str(index), branch)
+
+    def forward(self, input):
+        outputs = [branch(input) for branch in self.children()]
+        shapes = [output.shape for output in outputs]
+        rest = {shape[: self.dim] + shape[self.dim + 1 :] for shape in shapes}
+        if len(rest) > 1 or min(map(len, shapes)) <= self.dim:
+            raise ValueError(
+                f"Concat: the branches must give outputs of one shape but for axis {self.dim}, "
+                f"got {' and '.join(map(str, shapes))}"
+            )
+        self.save_for_backward([shape[self.dim] for shape in shapes])
+        return np.concatenate(outputs, axis=self.dim)
+
+    def backward(self, grad_output, needs_input_grad=True):
+        (sizes,) = self.saved_for_backward()
+        parts = np.split(grad_output, list(itertools.accumulate(sizes))[:-1], axis=self.dim)
+        grads = [
+            branch.backward(part, needs_input_grad)
+            for branch, part in zip(self.children(), parts, strict=True)
+        ]
+        # Not in place: the first may be a part of `grad_output` itself.
+        return sum(grads[1:], grads[0]) if needs_input_grad else None
