@@ -3,15 +3,14 @@
     python bench/bench_train.py [--networks NAMES] [--threads N] [--rounds N] [--json FILE]
 
 Both sides have the same network, data, order, loss and optimizer, from the same weights; all data
-are in memory; PyTorch runs in NCHW and in channels-last.  The losses of the first steps are
+are in memory; each runs in NCHW and in channels-last order.  The losses of the first steps are
 compared before anything is timed.  Then the contestants take turns, a block of steps each.  Memory
-is the growth of a process's peak from before its first step, measured in a process for each.
+is the growth of a process's peak from before its first step, in a process for each (Linux).
 A ratio above 1 means that fastconv is faster, and for memory that it takes more.
 """
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -21,10 +20,12 @@ from pathlib import Path
 import numpy as np
 
 import fastconv
-from fastconv import nn, optim, recipes
+from fastconv import nn, optim
 from fastconv.data import mnist, normalize
+from fastconv.recipes import RECIPES
 
 STEPS = 50  # compared before anything is timed
+FAST = RECIPES["fast"]
 BLOCK = 0.5  # seconds of training in one turn
 SLEEP = 0.1  # until the threads of the other library have stopped spinning
 
@@ -60,7 +61,7 @@ def lenet():
 
 def main_job():
     """The network of `fastconv train`."""
-    return recipes.small_cnn((1, 28, 28), 10)
+    return FAST.model((1, 28, 28), 10)
 
 
 def resnet():
@@ -102,7 +103,7 @@ NETWORKS = {
     "keras": (keras_convnet, 128, None),
     "pytorch": (pytorch_example, 64, None),
     "lenet": (lenet, 128, None),
-    "main": (main_job, recipes.BATCH_SIZE, None),
+    "main": (main_job, FAST.batch_size, None),
     "resnet": (resnet, 128, (3, 32, 32)),
     "generator": (generator, 64, (100, 1, 1)),
 }
@@ -127,11 +128,13 @@ def batches_of(name):
 # --------------------------------------------------------------------------------- contestants
 
 
-def ours(model, regression):
+def ours(model, regression, channels_last):
     loss = nn.MSELoss() if regression else nn.CrossEntropyLoss()
     optimizer = optim.Adam(model.parameters(), 1e-3)
 
     def step(x, y):
+        if channels_last:
+            x = fastconv.channels_last(x)
         optimizer.zero_grad()
         value = loss(model(x), y)
         model.backward(loss.backward(), needs_input_grad=False)
@@ -181,7 +184,9 @@ def theirs(model, regression, channels_last):
     return step
 
 
-CONTESTANTS = ("fastconv", "torch, NCHW", "torch, channels-last")
+OURS = ("fastconv, NCHW", "fastconv, channels-last")
+THEIRS = ("torch, NCHW", "torch, channels-last")
+CONTESTANTS = OURS + THEIRS
 
 
 def contestant(which, name, threads):
@@ -189,12 +194,13 @@ def contestant(which, name, threads):
     fastconv.manual_seed(0)
     model = NETWORKS[name][0]()
     fastconv.set_num_threads(threads)
-    if which == "fastconv":
-        return ours(model, name == "generator")
+    channels_last = which.endswith("channels-last")
+    if which in OURS:
+        return ours(model, name == "generator", channels_last)
     import torch
 
     torch.set_num_threads(threads)
-    return theirs(model, name == "generator", which == "torch, channels-last")
+    return theirs(model, name == "generator", channels_last)
 
 
 # --------------------------------------------------------------------------------- measurements
@@ -213,7 +219,7 @@ def throughput(name, threads, rounds):
     apart = max(
         abs(a - b) / max(1.0, abs(b))
         for which in CONTESTANTS[1:]
-        for a, b in zip(losses["fastconv"], losses[which], strict=True)
+        for a, b in zip(losses[CONTESTANTS[0]], losses[which], strict=True)
     )
     rates = {which: [] for which in CONTESTANTS}
     for _ in range(rounds):
@@ -232,9 +238,18 @@ def peak_growth(which, name, threads):
     """Bytes by which the peak of this process grows in ten steps after the first import."""
     batches = batches_of(name)
     step = contestant(which, name, threads)
-    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    before = _status("VmRSS")
     run_steps(step, batches, 10)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    return _status("VmHWM") - before
+
+
+def _status(name):
+    """A figure of this process, in bytes (Linux)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"/proc/self/status has no {name}")
 
 
 def memory(name, threads):
@@ -261,20 +276,23 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", metavar="FILE", help="write all figures there")
     options = parser.parse_args()
-    print(f"{options.threads} threads; images/s, median (and best) of {options.rounds} blocks")
-    print(f"{'network':<10} {'fastconv':>15} {'torch NCHW':>15} {'channels-last':>15}"
-          "  ratio | MB ours, theirs  ratio | losses apart")  # fmt: skip
+    print(f"{options.threads} threads; images/s, median of {options.rounds} blocks, in NCHW and in")
+    print("channels-last order; ratios of the better order of each; MB that training adds")
+    print(f"{'network':<10} {'fastconv':>15} {'torch':>15} {'ratio':>6}  {'MB':>5} {'torch':>5} "
+          f"{'ratio':>6}  losses apart")  # fmt: skip
     found = {}
     for name in options.networks.split(","):
         rates, apart = throughput(name, options.threads, options.rounds)
         peaks = memory(name, options.threads)
         middle = {which: statistics.median(each) for which, each in rates.items()}
-        ratio = middle["fastconv"] / max(middle[which] for which in CONTESTANTS[1:])
-        least = min(peaks[which] for which in CONTESTANTS[1:])
-        cells = " ".join(f"{middle[w]:7.0f} ({max(rates[w]):6.0f})" for w in CONTESTANTS)
+        best = {side: max(side, key=middle.get) for side in (OURS, THEIRS)}
+        ratio = middle[best[OURS]] / middle[best[THEIRS]]
+        megabytes = [peaks[best[side]] / 1e6 for side in (OURS, THEIRS)]
         print(
-            f"{name:<10} {cells}   {ratio:4.2f} | {peaks['fastconv'] / 1e6:6.0f} "
-            f"{least / 1e6:6.0f}   {peaks['fastconv'] / least:5.2f} | {apart:.1e}",
+            f"{name:<10} {middle[OURS[0]]:7.0f} {middle[OURS[1]]:7.0f} "
+            f"{middle[THEIRS[0]]:7.0f} {middle[THEIRS[1]]:7.0f} {ratio:6.2f}  "
+            f"{megabytes[0]:5.0f} {megabytes[1]:5.0f} {megabytes[0] / megabytes[1]:6.2f}  "
+            f"{apart:.1e}",
             flush=True,
         )
         found[name] = {"rates": rates, "peak_growth": peaks, "losses_apart": apart}

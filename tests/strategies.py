@@ -159,11 +159,14 @@ CHANNELS = st.one_of(st.sampled_from((1, 2, 3, 8, 16, 17, 20, 24, 32, 48, 64)), 
 @st.composite
 def _channels(draw, taps):
     """(in_channels, out_channels, groups) with not too many weights."""
-    kind = draw(st.sampled_from(("dense", "dense", "grouped", "depthwise")))
+    kind = draw(st.sampled_from(("dense", "dense", "grouped", "small groups", "depthwise")))
     if kind == "depthwise":
         groups = draw(CHANNELS)
         multiplier = draw(st.integers(1, 3))
         pair = (1, multiplier) if draw(st.booleans()) else (multiplier, 1)
+    elif kind == "small groups":
+        groups = draw(st.integers(2, 40))
+        pair = draw(st.tuples(st.integers(1, 8), st.integers(1, 8)))
     else:
         groups = 1 if kind == "dense" else draw(st.integers(2, 5))
         most = 70 // groups
@@ -273,7 +276,12 @@ def cases(draw, transposed=False, ndim=None, data=None, **fixed):
         with_bias=draw(st.booleans()),
         dtype=draw(st.sampled_from("fd")),
         data=data or draw(st.sampled_from(("integers", "integers", "normal"))),
-        layouts=tuple(draw(st.sampled_from(LAYOUTS)) for _ in range(3)),
+        layouts=draw(
+            st.one_of(
+                st.just(("channels_last", "C", "channels_last")),
+                st.tuples(*(st.sampled_from(LAYOUTS) for _ in range(3))),
+            )
+        ),
         num_threads=draw(st.integers(1, 4)),
         isa=draw(st.sampled_from(isas.AVAILABLE)),
         seed=draw(st.integers(0, 99)),

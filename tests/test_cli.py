@@ -13,8 +13,8 @@ from fastconv import _kernels, nn
 from fastconv.classifier import Classifier
 from fastconv.cli import main
 from fastconv.config import EXTRAS, show_config
-from fastconv.data import load_folder, save_idx
-from fastconv.recipes import small_cnn
+from fastconv.data import DataLoader, load_folder, save_idx
+from fastconv.recipes import RECIPES
 from fastconv.serialization import load, load_metadata, save
 
 
@@ -137,20 +137,40 @@ def test_any_image_size_and_class_count(tmp_path, size, classes, suffix, capsys)
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["epochs"] == 1
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_default_network_fits_every_size(channels):
-    for height in range(1, 12):
+def test_the_networks_fit_every_size(recipe, channels):
+    for height in (1, 2, 5, 7, 8, 11, 40):
         for width in (1, 2, 5, 9, 28, 33):
-            model = small_cnn((channels, height, width), 7)
+            model = RECIPES[recipe].model((channels, height, width), 7).eval()
             x = np.zeros((2, channels, height, width), np.float32)
             assert model(x).shape == (2, 7)
 
 
-def test_the_default_network_for_mnist():
-    shapes = [p.shape for p in small_cnn((1, 28, 28), 10).parameters()]
+def test_the_networks_for_mnist():
+    shapes = [p.shape for p in RECIPES["fast"].model((1, 28, 28), 10).parameters()]
     assert shapes == [
-        (24, 1, 5, 5), (24,), (32, 24, 3, 3), (32,), (256, 800), (256,), (10, 256), (10,)
+        (16, 1, 5, 5), (16,), (32, 16, 3, 3), (32,), (128, 800), (128,), (10, 128), (10,)
     ]  # fmt: skip
+    shapes = [
+        p.shape for p in RECIPES["best"].model((1, 28, 28), 10).parameters() if p.data.ndim > 1
+    ]
+    assert shapes == [(32, 1, 5, 5), (64, 32, 3, 3), (64, 64, 3, 3), (10, 64 * 3 * 3)]
+
+
+def test_the_best_recipe_changes_the_images_of_all_epochs_but_the_last(tmp_path):
+    folder = write_data(tmp_path / "data", (9, 9), 3, train=60, test=12)
+    data = load_folder(folder)
+    recipe = RECIPES["best"]
+    seen = []
+    batches = DataLoader(data.x_train, data.y_train, 20, seed=0)
+    batches.transform = recipe.transform(lambda images: seen.append(images) or images, batches, 3)
+    for _ in range(3):
+        list(batches)
+    plain = data.x_train.reshape(3, 20, 1, 9, 9)
+    same = [np.array_equal(images, plain[index % 3]) for index, images in enumerate(seen)]
+    assert same == [False] * 6 + [True] * 3
+    assert main(["train", "--data", str(folder), "--recipe", "best", "--epochs", "2"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -292,7 +312,7 @@ def test_predict_colour(tmp_path, capsys):
     image = pytest.importorskip("PIL.Image")
     pytest.importorskip("safetensors")
     pixels = np.random.default_rng(0).integers(0, 256, (3, 5, 7), np.uint8)
-    classifier = Classifier(small_cnn((3, 5, 7), 2), (3, 5, 7), 2, 0.5, 0.3)
+    classifier = Classifier(RECIPES["fast"].model((3, 5, 7), 2), (3, 5, 7), 2, 0.5, 0.3)
     classifier.save(tmp_path / "model")
     np.save(tmp_path / "a.npy", pixels)
     image.fromarray(pixels.transpose(1, 2, 0)).save(tmp_path / "b.png")
@@ -365,7 +385,7 @@ def test_damaged_model_files(model, tmp_path, capsys):
         {"std": 0},
         {"mean": "low"},
         {"architecture": {"class": "system", "arguments": {}}},
-        {"architecture": nn.describe(small_cnn((1, 28, 28), 4))},
+        {"architecture": nn.describe(RECIPES["fast"].model((1, 28, 28), 4))},
         {"architecture": None},
         {"architecture": {"class": "Linear", "arguments": {"in_features": 2**70}}},
     ):

@@ -48,9 +48,10 @@ def test_threads_cut_the_work_and_decide_no_sum(name, layout):
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_figures_are_possible(name):
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_figures_are_possible(name, layout):
     problem = PROBLEMS[name]
-    found = figures(problem)
+    found = figures(problem, layout=layout)
     assert found["output_shape"] == problem.output_shape
     assert found["multiply_adds"] == problem.flops // 2
     for direction in PASSES:
@@ -59,7 +60,7 @@ def test_figures_are_possible(name):
         assert 1 <= plan["chunk"] <= plan["channels"]
         assert plan["tasks"] >= 1
         assert all(plan["cost"].values())
-        assert (plan["cost"]["columns"] < plan["cost"]["channels"]) == (plan["lanes"] == "columns")
+        assert plan["lanes"] == min(plan["cost"], key=plan["cost"].get)
         assert plan["in_place"] == (plan["strip_bytes"] == 0)
         assert not (plan["in_place"] and plan["padded"])
         assert plan["scratch_bytes"] >= plan["strip_bytes"]
@@ -108,6 +109,13 @@ def test_what_is_known_beforehand():
     assert all(plan["in_place"] for plan in pointwise.values())
     depthwise = plans(PROBLEMS["dw3x3"])
     assert {plan["lanes"] for plan in depthwise.values()} == {"columns"}
+    for name in ("dw3x3", "resnext"):
+        small = plans(PROBLEMS[name], layout="channels_last")
+        assert {plan["lanes"] for plan in small.values()} == {"groups"}
+    # A depthwise convolution leaves out what lies in padding, where channels fill vectors.
+    assert plans(PROBLEMS["dw3x3"], layout="channels_last")["forward"]["leaves_out"]
+    assert not small["forward"]["leaves_out"]
+    assert not small["forward"]["in_place"]
     stretched = plans(PROBLEMS["dcgan3"])
     assert stretched["forward"]["phases"] == 4
     assert stretched["grad_input"]["phases"] == 1
@@ -177,7 +185,10 @@ def test_words_agree_with_figures(name, layout, capsys):
     assert ("groups" in head) == (problem.groups > 1)
     for direction, lines in words.items():
         plan = found[direction]
-        assert numbers(lines["lanes"])[:2] == [plan[plan["lanes"]], plan["lane_count"]]
+        lanes = plan["columns" if plan["lanes"] == "columns" else "channels"]
+        assert numbers(lines["lanes"])[:2] == [lanes, plan["lane_count"]]
+        assert ("those of all groups" in lines["lanes"]) == (plan["lanes"] == "groups")
+        assert lines["lanes"].count("would cost") == len(plan["cost"]) - 1
         tile = [plan["rows"], plan["vectors"], plan["rows"] * plan["vectors"]]
         assert numbers(lines["tile"]) == tile
         assert numbers(lines["tasks"])[0] == plan["tasks"]

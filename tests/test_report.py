@@ -12,10 +12,11 @@ import pytest
 pytest.importorskip("matplotlib")
 
 import fastconv
-from fastconv import nn, recipes, report
+from fastconv import nn, report
 from fastconv.classifier import Classifier
 from fastconv.cli import main
 from fastconv.data import DataLoader, Dataset, save_idx, statistics
+from fastconv.recipes import RECIPES
 from fastconv.serialization import load
 
 PICTURES = ("curves", "confusion", "mistakes", "filters", "features")
@@ -46,12 +47,12 @@ def write(data, folder):
 def trained(data, epochs=2, batch_size=20, model=None):
     fastconv.manual_seed(0)
     shape, classes = data.image_shape, data.num_classes
-    model = model or recipes.small_cnn(shape, classes)
+    model = model or RECIPES["fast"].model(shape, classes)
     classifier = Classifier(model, shape, classes, *statistics(data.x_train))
     batches = DataLoader(
         data.x_train, data.y_train, batch_size, shuffle=True, seed=1, transform=classifier.prepare
     )
-    recipe = recipes.one_cycle(model, 0.003, epochs * len(batches))
+    recipe = RECIPES["fast"].training(model, 0.003, epochs * len(batches))
     curves = report.LearningCurves(classifier, data, batches, recipe["loss"])
     run = fastconv.fit(model, batches, epochs=epochs, callbacks=[curves], verbose=0, **recipe)
     return classifier, curves, run
@@ -113,7 +114,7 @@ def test_the_command_with_two_classes_in_rgb(tmp_path, capsys):
     text = check(folder, PICTURES)
     assert f"{100 * json.loads(last)['test_accuracy']:.2f} %" in text
     assert "96, 12 x 15, RGB" in text
-    assert "Conv2d(3, 24, (5, 5))" in text
+    assert "Conv2d(3, 16, (5, 5))" in text
 
 
 @pytest.mark.parametrize(
@@ -211,13 +212,13 @@ def test_the_surest_mistakes_come_first():
 
 def test_feature_maps_are_what_the_blocks_give():
     data = dataset(3, (1, 20, 20))
-    classifier = Classifier(recipes.small_cnn((1, 20, 20), 3), (1, 20, 20), 3, 0.5, 0.25)
+    classifier = Classifier(RECIPES["fast"].model((1, 20, 20), 3), (1, 20, 20), 3, 0.5, 0.25)
     images = data.x_test[:3]
     blocks = report._blocks(classifier, images)
     model = classifier.model.eval()
     first = model[:3](classifier.prepare(images))
     np.testing.assert_array_equal(blocks[0], first)
-    np.testing.assert_array_equal(blocks[1], model[3:6](first))
+    np.testing.assert_array_equal(blocks[1], model[3:5](first))
     assert len(blocks) == 2
 
 

@@ -16,6 +16,12 @@
 #    | grad_weight             | input channels          | grad_output, out channels    |
 #    | the same, few channels  | taps and input channels | grad_output, out channels    |
 #
+#    Small groups of a channels-last input (conv_lanewise.pxi): lanes are the output channels of all
+#    groups side by side, and `a` brings vectors, as each lane has inputs of its own:
+#
+#    | correlate               | pixels of one output row| packed weights, out channels |
+#    | grad_weight             | taps and input channels | grad_output, out channels    |
+#
 # b) `correlate` (conv_plan.pxi, conv_pack.pxi, conv_correlate.pxi) is both forward and grad_input.
 #    Forward moves a window by `stride`; grad_input moves a window by 1 over a grad_output stretched
 #    by `stretch`, with regrouped filters.  The zeros of stretching are never stored: output
@@ -26,8 +32,10 @@
 #    zeros and sorted so that stride, dilation and phases vanish: in the strip every problem is a
 #    stride-1 problem with a table of tap offsets.  A strip stays in L2: where channels are many it
 #    holds some of them at a time, and the sums of the task wait.  Planes become pixels in the strip
-#    where many filters share the turning.  Where nothing is padded and a row of the tile reads
-#    memory well as it is, the input itself serves as the strip.
+#    where many filters share the turning, and inputs are spread over the lanes that want them where
+#    groups are small.  Where nothing is padded and a row of the tile reads memory well as it is,
+#    the input itself serves as the strip; in a depthwise convolution it does with padding, too, as
+#    taps that lie there are left out.
 #
 # d) Each output cell is summed by one thread in an order fixed by the problem.  grad_weight cuts
 #    its long sum into parts by the problem, not by the thread count, and adds the parts in order.
@@ -47,7 +55,8 @@ from libc.string cimport memcpy, memset
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
     FLUSH_DENORMALS, FUSED, LANES, REGISTERS, even_lanes, first_lanes, idx_t,
-    interleave_high, interleave_low, leaky, prefetch, real, set_float_mode, splat, sum_lanes, vec,
+    interleave_high, interleave_low, lane_index, leaky, one_register, pick_lanes, prefetch, real,
+    set_float_mode, splat, sum_lanes, vec,
 )
 
 cdef enum:
@@ -107,6 +116,7 @@ include "conv_plan.pxi"
 include "conv_pack.pxi"
 include "conv_gate.pxi"
 include "conv_correlate.pxi"
+include "conv_lanewise.pxi"
 include "conv_dot.pxi"
 include "conv_grad_weight_plan.pxi"
 include "conv_grad_weight_rows.pxi"

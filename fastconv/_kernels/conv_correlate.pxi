@@ -87,6 +87,9 @@ cdef void channel_lanes_row(const correlate_t* self, const task_t* task, idx_t p
         s.n_outer = find_steps(self, task, phase + f2, &step)
         s.a_off = self.tap_input + step
         s.b_off = self.tap_packed + step
+        if self.lanewise:
+            lanewise_row(self, task, &s, nv, count, row, o + f2 * column)
+            continue
         px = even(count, tallest(nv))
         for i in range(ceil_div(count, px)):
             q = i * px
@@ -239,6 +242,18 @@ cdef void correlate_block(const correlate_t* self, task_t* task, idx_t block,
                                         task.sums + (o0 * rows + f1) * task.columns * width, o)
 
 
+cdef void find_origin(const correlate_t* self, task_t* task, const real* x, idx_t first,
+                      idx_t channels, real* strip) noexcept nogil:
+    """Fills the strip where there is one."""
+    cdef const window_t* window = &self.window
+    if window.direct:
+        task.origin = (x + task.m[0] * window.plane_step + task.m[1] * window.row_step
+                       + task.m[2] * window.cell_step + first * self.p.in_channel)
+    else:
+        window_fill(window, &self.p, x, first, channels, task.m, strip)
+        task.origin = strip
+
+
 cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, const real* w,
                          const real* bias, const real* packed, real* y,
                          real* scratch) noexcept nogil:
@@ -274,15 +289,14 @@ cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, co
         task.channels = min(self.depth, p.in_channels - task.c0)
         task.start = LANE_BIAS if depth == 0 else ADD
         task.slope = p.slope if p.gate == NULL and complete(self, &task) else 1
-        if window.direct:
-            task.origin = (x + task.m[0] * window.plane_step + task.m[1] * window.row_step
-                           + task.m[2] * window.cell_step + task.c0 * p.in_channel)
-        else:
-            window_fill(window, p, x, task.c0, task.channels, task.m, scratch)
-            task.origin = scratch
+        if not self.lanewise:
+            find_origin(self, &task, x, task.c0, task.channels, scratch)
         for block in range(chunk * self.chunk, min(self.n_blocks, (chunk + 1) * self.chunk)):
+            width = self.width if block < self.n_blocks - 1 else last_width(self)
+            if self.lanewise:
+                find_origin(self, &task, x, block * self.width,
+                            min(width, p.out_channels - block * self.width), scratch)
             if self.shared:
-                width = self.width if block < self.n_blocks - 1 else last_width(self)
                 shared = packed + (group * self.n_blocks + block) * self.block_elements
                 task.bias = shared
                 task.weights = shared + self.width + task.c0 * self.n_taps * width
@@ -360,5 +374,6 @@ cdef int correlate(const conv_t* problem, const real* x, const real* w, const re
             set_float_mode(mode)
     give_scratch(memory)
     free(self.tables)
+    free(self.runs)
     window_free(&self.window)
     return <int> status

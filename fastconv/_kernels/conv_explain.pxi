@@ -16,33 +16,21 @@ cdef bint turned(const window_t* window, const conv_t* p):
     return window.pixels and p.in_channel != 1 and not window.direct
 
 
-cdef idx_t next_change(const correlate_t* self, int a, idx_t phase, idx_t position) noexcept nogil:
-    """The first position after this one of which other taps lie in padding, or the end."""
-    cdef const axis_t* axis = &self.window.axis[a]
-    cdef idx_t t, at, edge, found = phase_count(&self.p, a, phase)
-    for t in range(axis.phase[phase], axis.phase[phase + 1]):
-        for edge in range(2):
-            at = ceil_div(edge * self.p.in_size[a] - axis.base[t], axis.step)
-            if position < at < found:
-                found = at
-    return found
-
-
 cdef double rows_in_padding(const correlate_t* self) noexcept nogil:
     """The part of all rows of taps that lies in padding and is skipped."""
     cdef const axis_t* axis = &self.window.axis[0]
     cdef task_t task
-    cdef idx_t f0, f1, i0, i1, next0, next1
+    cdef idx_t f0, f1, i0, i1, next0, next1, end0, end1
     cdef double alike, every = 0, skipped = 0
     task.m[0] = task.m[1] = 0
     for f0 in range(axis[0].n_phases):
         for f1 in range(axis[1].n_phases):
-            i0 = 0
-            while i0 < phase_count(&self.p, 0, f0):
-                next0 = next_change(self, 0, f0, i0)
-                i1 = 0
-                while i1 < phase_count(&self.p, 1, f1):
-                    next1 = next_change(self, 1, f1, i1)
+            i0, end0 = 0, phase_count(&self.p, 0, f0)
+            while i0 < end0:
+                next0 = next_change(&axis[0], self.p.in_size[0], f0, i0, end0)
+                i1, end1 = 0, phase_count(&self.p, 1, f1)
+                while i1 < end1:
+                    next1 = next_change(&axis[1], self.p.in_size[1], f1, i1, end1)
                     find_rows(self, &task, f0, f1, i0, i1)
                     alike = <double> (next0 - i0) * <double> (next1 - i1)
                     every += alike * task.rows
@@ -52,17 +40,24 @@ cdef double rows_in_padding(const correlate_t* self) noexcept nogil:
     return skipped / every if every else 0
 
 
+cdef dict lane_costs(idx_t by_channel, idx_t by_row, idx_t by_lane):
+    """Without lanes of all groups where these are not possible."""
+    costs = {"channels": by_channel, "columns": by_row}
+    return costs | {"groups": by_lane} if by_lane else costs
+
+
 cdef dict correlate_choices(correlate_t* self):
     cdef const axis_t* axis = &self.window.axis[0]
     cdef bint slides = self.rows and self.width == 1 and axis[1].block >= SLIDE_ROWS
     cdef dict said = {
-        "lanes": "columns" if self.rows else "channels",
-        "cost": {"channels": self.by_channel, "columns": self.by_row},
+        "lanes": "groups" if self.lanewise else "columns" if self.rows else "channels",
+        "cost": lane_costs(self.by_channel, self.by_row, self.by_lane),
         "columns": axis[2].grid,
         "channels": self.p.out_channels,
         "lane_count": LANES,
-        "vectors": self.nv,
-        "rows": SLIDE_ROWS if slides else self.px,
+        "vectors": 1 if self.lanewise else self.nv,
+        "rows": (SLIDE_ROWS if slides else tallest_lanewise(1, rolls(self)) if self.lanewise
+                 else self.px),
         "rows_of": "rows" if slides else "channels" if self.rows else "columns",
         "inner": "taps" if self.inner else "channels",
         "phases": axis[0].n_phases * axis[1].n_phases * axis[2].n_phases,
@@ -73,7 +68,8 @@ cdef dict correlate_choices(correlate_t* self):
         "tasks": (self.p.groups * self.n_chunks * self.p.batch
                   * self.n_pos[0] * self.n_pos[1] * self.n_pos[2]),
         "in_place": self.window.direct,
-        "padded": not unpadded(&self.window, &self.p),
+        "padded": not self.window.direct and not unpadded(&self.window, &self.p),
+        "leaves_out": self.window.direct and not unpadded(&self.window, &self.p),
         "turned": turned(&self.window, &self.p),
         "in_padding": rows_in_padding(self),
         "packed": "once" if self.shared else "by each task",
@@ -84,6 +80,8 @@ cdef dict correlate_choices(correlate_t* self):
         "sum_bytes": waiting_elements(self) * BYTES,
         "scratch_bytes": task_elements(self) * BYTES,
     }
+    if self.lanewise:
+        return said | {"whole_cost": 0, "whole_block": said["block"], "depth_cost": 0}
     # Last, because it cuts blocks anew: what a strip of all input channels would have meant.
     said["whole_cost"] = cut_blocks(self, 1, 1, FEW_THREADS)
     said["whole_block"] = blocks_of(&self.window)
@@ -98,6 +96,7 @@ cdef dict explain_correlate(const conv_t* problem, int num_threads):
     if correlate_plan(&self, problem, num_threads) == OK:
         said = correlate_choices(&self)
     free(self.tables)
+    free(self.runs)
     window_free(&self.window)
     return said
 
@@ -105,10 +104,11 @@ cdef dict explain_correlate(const conv_t* problem, int num_threads):
 cdef dict weight_choices(const grad_weight_t* self):
     cdef idx_t rows = dot_channels(self.p.out_channels)
     if not self.dots:
-        rows = even(self.p.in_channels * (self.n_taps if self.mixed else 1), tallest(self.nv))
+        rows = even(self.p.in_channels * (self.n_taps if self.mixed else 1),
+                    tallest_lanewise(self.nv, False) if self.lanewise else tallest(self.nv))
     return {
-        "lanes": "columns" if self.dots else "channels",
-        "cost": {"channels": self.by_tile, "columns": self.by_dots},
+        "lanes": "groups" if self.lanewise else "columns" if self.dots else "channels",
+        "cost": lane_costs(self.by_tile, self.by_dots, self.by_lane),
         "columns": self.p.out_size[2],
         "channels": self.p.out_channels,
         "lane_count": LANES,
@@ -123,6 +123,7 @@ cdef dict weight_choices(const grad_weight_t* self):
         "tasks": self.p.groups * self.n_chunks * self.n_parts,
         "in_place": self.window.direct,
         "padded": not unpadded(&self.window, &self.p),
+        "leaves_out": False,
         "turned": turned(&self.window, &self.p),
         "skips_padding": self.lines > 0,
         "cells": "read in place" if self.in_place else "packed",

@@ -46,11 +46,17 @@ cdef void tile_unit(const grad_weight_t* self, const stream_t* s, idx_t* rows_of
     cdef rows_t row
     stream.o_row = width
     if self.mixed:
-        px = even(self.n_taps * p.in_channels, tallest(nv))
+        px = even(self.n_taps * p.in_channels,
+                  tallest_lanewise(nv, False) if self.lanewise else tallest(nv))
         for j in range(ceil_div(self.n_taps * p.in_channels, px)):
             stream.a_rows = self.row_input + j * px
-            run_listed(<int> min(px, self.n_taps * p.in_channels - j * px), <int> nv,
-                             &stream, cells, g, ADD, NULL, part + j * px * width)
+            rows = min(px, self.n_taps * p.in_channels - j * px)
+            if self.lanewise:
+                run_lanewise(<int> rows, <int> nv, &stream, cells, g, ADD, NULL,
+                             part + j * px * width)
+            else:
+                run_listed(<int> rows, <int> nv, &stream, cells, g, ADD, NULL,
+                           part + j * px * width)
     else:
         stream.a_row = self.window.channel_step
         px = even(p.in_channels, tallest(nv))
@@ -110,6 +116,21 @@ cdef idx_t packed_elements(const grad_weight_t* self) noexcept nogil:
     return round_up(most_rows(self) * columns * self.width, ALIGN)
 
 
+cdef const real* find_cells(const grad_weight_t* self, const real* x, idx_t images,
+                            const idx_t* m, idx_t first, idx_t channels,
+                            real* strips) noexcept nogil:
+    """Where the window of a unit begins; fills the strips where there are some."""
+    cdef const window_t* window = &self.window
+    cdef idx_t i
+    if window.direct:
+        return (x + first * self.p.in_channel + m[0] * window.plane_step + m[1] * window.row_step
+                + m[2] * window.cell_step)
+    for i in range(images if self.weight else 0):
+        window_fill(window, &self.p, x + i * self.p.in_batch, first, channels, m,
+                    strips + i * window.elements)
+    return strips
+
+
 cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, const real* g,
                       real* parts, real* grad, real* scratch) noexcept nogil:
     """One part of the sum for a chunk of the blocks of output channels."""
@@ -121,13 +142,14 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
     cdef idx_t first = chunk * self.chunk, last = min(self.n_blocks, first + self.chunk)
     cdef idx_t m[AXES]
     cdef idx_t e[AXES]
-    cdef idx_t unit, rest, n, images, image, block, i
+    cdef idx_t unit, rest, n, images, block, i
     cdef int a
     cdef real* sums
     cdef real* strips = scratch
     cdef real* packed = strips + self.images * window.elements
     cdef idx_t* tables = <idx_t*> (packed + packed_elements(self))
-    cdef const real* cells
+    cdef const real* image
+    cdef const real* cells = NULL
     cdef const real* lanes
     cdef const real* grad_output
     cdef rows_t rows = line_rows(self, tables, 0)
@@ -149,22 +171,19 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
             rest //= self.n_pos[a]
         n = rest * self.images
         images = min(self.images, p.batch - n)
-        cells = x + n * p.in_batch + group * p.in_channels * p.in_channel
+        image = x + n * p.in_batch + group * p.in_channels * p.in_channel
         lanes = (g + n * p.out_batch + group * p.out_channels * p.out_channel
                  + m[0] * p.out_step[0] + m[1] * p.out_step[1] + m[2] * p.out_step[2])
-        if window.direct:
-            cells = (cells + m[0] * window.plane_step + m[1] * window.row_step
-                     + m[2] * window.cell_step)
-        else:
-            for image in range(images if self.weight else 0):
-                window_fill(window, p, cells + image * p.in_batch, 0, p.in_channels, m,
-                            strips + image * window.elements)
-            cells = strips
+        if not self.lanewise:
+            cells = find_cells(self, image, images, m, 0, p.in_channels, strips)
         find_unit_rows(self, m, e, images, tables)
         s.n_outer = images * e[0] * e[1]
         s.n_inner = e[2]
         for block in range(first, last):
             sums = block_sums(self, parts, group, block, part)
+            if self.lanewise:
+                cells = find_cells(self, image, images, m, block * self.width,
+                                   min(self.width, p.out_channels - block * self.width), strips)
             if self.dots:
                 pack_rows(self, lanes, e[0], e[1], e[2], packed)
                 if self.bias:
@@ -174,9 +193,9 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
             else:
                 grad_output = lanes + block * self.width
                 if not self.in_place:
-                    for image in range(images):
-                        pack_grad_output(self, lanes + image * p.out_batch, block, e[0], e[1], e[2],
-                                         packed + image * e[0] * e[1] * e[2] * self.width)
+                    for i in range(images):
+                        pack_grad_output(self, lanes + i * p.out_batch, block, e[0], e[1], e[2],
+                                         packed + i * e[0] * e[1] * e[2] * self.width)
                     grad_output = packed
                 if self.bias:
                     tile_bias(self, &s, grad_output, block, sums + bias_row(self))

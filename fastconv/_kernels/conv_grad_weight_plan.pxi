@@ -15,7 +15,8 @@ cdef struct grad_weight_t:
     window_t window
     bint weight, bias       # which gradients are wanted
     bint dots               # inner products; else the tile
-    idx_t by_dots, by_tile  # their costs
+    bint lanewise           # the tile, its lanes the output channels of all groups
+    idx_t by_dots, by_tile, by_lane     # their costs
     bint mixed              # rows of the tile are taps and channels; else channels at one tap
     bint in_place           # grad_output's channels can be read as vectors where they are
     idx_t nv, width         # lanes of a block of output channels, in vectors and in elements
@@ -71,7 +72,7 @@ cdef int weight_tables(grad_weight_t* self) noexcept nogil:
     return OK
 
 
-cdef void choose_dots(grad_weight_t* self) noexcept nogil:
+cdef void choose_sums(grad_weight_t* self) noexcept nogil:
     """Inner products or the tile, by cycles for one row of output."""
     cdef conv_t* p = &self.p
     cdef idx_t columns = p.out_size[2], rows = self.n_taps * p.in_channels
@@ -85,7 +86,13 @@ cdef void choose_dots(grad_weight_t* self) noexcept nogil:
     # Twice: inner products reuse what they load far less, and so wait for L2 more often.
     self.by_dots = (
         2 * ceil_div(columns, LANES) * p.in_channels * dot_cost(p.out_channels, self.n_taps))
-    self.dots = self.by_dots < self.by_tile
+    self.by_lane = lanewise_weight_cost(p, rows) if lanewise_possible(p) else 0
+    self.lanewise = (0 < self.by_lane < min(self.by_dots, self.by_tile)
+                     and p.w_group == p.out_channels * p.w_out)
+    self.dots = not self.lanewise and self.by_dots < self.by_tile
+    if self.lanewise:
+        self.nv = even(ceil_div(p.groups * p.out_channels, LANES), LANEWISE_NV)
+        join_groups(p, &self.window.spread, self.nv * LANES)
 
 
 cdef inline idx_t unit_positions(const grad_weight_t* self) noexcept nogil:
@@ -102,14 +109,17 @@ cdef void choose_rows(grad_weight_t* self) noexcept nogil:
         self.width = p.out_channels
         self.n_blocks = 1
         return
-    self.nv = best_width(positions, p.in_channels, vectors, MAX_NV)
-    nv = best_width(positions, rows, vectors, MAX_NV)
-    by_channel = self.n_taps * tiles_cost(positions, p.in_channels, vectors, self.nv)
-    # Rows at any distance are looked up at each step.
-    mixed = 9 * tiles_cost(positions, rows, vectors, nv) // 8
-    self.mixed = mixed < by_channel
-    if self.mixed:
-        self.nv = nv
+    if self.lanewise:
+        self.mixed = True
+    else:
+        self.nv = best_width(positions, p.in_channels, vectors, MAX_NV)
+        nv = best_width(positions, rows, vectors, MAX_NV)
+        by_channel = self.n_taps * tiles_cost(positions, p.in_channels, vectors, self.nv)
+        # Rows at any distance are looked up at each step.
+        mixed = 9 * tiles_cost(positions, rows, vectors, nv) // 8
+        self.mixed = mixed < by_channel
+        if self.mixed:
+            self.nv = nv
     self.width = self.nv * LANES
     self.n_blocks = ceil_div(p.out_channels, self.width)
     self.in_place = p.out_channel == 1 and p.out_channels % LANES == 0
@@ -127,7 +137,8 @@ cdef void choose_units(grad_weight_t* self) noexcept nogil:
     cdef window_t* window = &self.window
     cdef idx_t block[AXES]
     cdef int axis
-    cdef bint pixels = p.in_channel == 1 and p.in_channels > 1 and not self.dots
+    cdef bint pixels = self.lanewise or (
+        p.in_channel == 1 and p.in_channels > 1 and not self.dots)
     for axis in range(AXES):
         block[axis] = window.axis[axis].grid
     while True:
@@ -144,7 +155,7 @@ cdef void choose_units(grad_weight_t* self) noexcept nogil:
             break
         block[axis] = ceil_div(block[axis], 2)
     # Inner products load whole vectors, past the end of a row too: only a strip allows that.
-    window.direct = not self.dots and reads_in_place(window, p)
+    window.direct = not self.dots and unpadded(window, p) and reads_in_place(window, p)
     if window.direct:
         window_direct(window, p)
 
@@ -192,7 +203,9 @@ cdef int weight_plan(grad_weight_t* self, const conv_t* problem,
         if axis_init(&self.window.axis[axis], &self.p, axis) != OK:
             return NO_MEMORY
     self.n_taps = self.p.kernel[0] * self.p.kernel[1] * self.p.kernel[2]
-    choose_dots(self)
+    choose_sums(self)
+    if self.lanewise and spread_tables(&self.window.spread, self.p.out_channels) != OK:
+        return NO_MEMORY
     choose_units(self)
     choose_rows(self)
     if weight_tables(self) != OK:

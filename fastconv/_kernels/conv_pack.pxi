@@ -19,20 +19,26 @@ cdef void pack_channels(const correlate_t* self, const real* w, idx_t group, idx
     cdef idx_t used = min(width, p.out_channels - first)
     cdef idx_t lane, t, c
     cdef const real* filters = w + group * p.w_group + first * p.w_out + c0 * p.w_in
-    if width % LANES == 0 and self.n_taps == 1 and p.w_out == 1:
+    cdef bint evenly = self.filters == p.out_channels
+    if evenly and width % LANES == 0 and self.n_taps == 1 and p.w_out == 1:
         for c in range(channels):
             copy(packed + c * width, filters + c * p.w_in + self.tap_weight[0], used)
             clear(packed + c * width + used, width - used)
         return
-    if width % LANES == 0 and dense_taps(self):
+    if evenly and width % LANES == 0 and dense_taps(self):
         pack_dense(self, filters, used, width, channels, w_end(p, w), packed)
         return
     for t in range(self.n_taps):
         for c in range(channels):
             for lane in range(width):
                 packed[(t * channels + c) * width + lane] = (
-                    filters[lane * p.w_out + c * p.w_in + self.tap_weight[t]]
-                    if lane < used else 0)
+                    w[filter_offset(self, group, first + lane) + (c0 + c) * p.w_in
+                      + self.tap_weight[t]] if lane < used else 0)
+
+
+cdef inline idx_t filter_offset(const correlate_t* self, idx_t group, idx_t k) noexcept nogil:
+    return ((group + k // self.filters) * self.p.w_group
+            + k % self.filters * self.p.w_out)
 
 
 cdef inline idx_t tap_sign(const conv_t* p) noexcept nogil:

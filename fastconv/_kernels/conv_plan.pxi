@@ -8,11 +8,19 @@ cdef enum:
     TURNING = 12            # multiply-adds in the time of turning a cell
 
 
+cdef struct run_t:
+    # Output columns that see the same taps of a row.
+    idx_t first_tap, last_tap
+    idx_t end               # the first position past them
+
+
 cdef struct correlate_t:
     conv_t p
     window_t window
     bint rows               # row lanes; else channel lanes
-    idx_t by_row, by_channel    # their costs
+    bint lanewise           # channel lanes of all groups, each with inputs of its own
+    idx_t by_row, by_channel, by_lane   # their costs
+    idx_t filters           # those that are evenly spaced: all, or all of a group
     bint pixels             # strips hold pixels, also of an input of planes; else planes
     idx_t nv                # vectors in the widest tile
     idx_t px                # rows in the tallest tile
@@ -25,6 +33,7 @@ cdef struct correlate_t:
     idx_t n_taps
     idx_t inner, inner_step # inner loop: taps of a row or, where 0, channels; from step to step
     bint shared             # weights are packed once, for all tasks; else each task packs its own
+    run_t* runs             # of output columns, lanewise; several where padding is left out
     idx_t* phase            # [phases + 1] first tap of each phase, all axes together
     idx_t* tap_input        # [outer steps] offset in the strip
     idx_t* tap_packed       # [outer steps] place among the packed taps
@@ -96,8 +105,18 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
     if p.in_step[2] != 1:
         by_row += 2 * columns * p.in_channels * p.stride[2]
     self.by_row, self.by_channel = by_row, by_channel
-    self.rows = by_row < by_channel
-    if self.rows:
+    self.by_lane = lanewise_cost(p, reduction, columns) if lanewise_possible(p) else 0
+    self.lanewise = 0 < self.by_lane < min(by_row, by_channel)
+    self.rows = not self.lanewise and by_row < by_channel
+    self.filters = k
+    if self.lanewise:
+        self.nv = lanewise_vectors(p)
+        self.px = tallest_lanewise(1, True)
+        self.width = self.nv * LANES
+        join_groups(p, &self.window.spread, self.width)
+        if p.w_out * k == p.w_group or k == 1:
+            self.filters = k = p.out_channels
+    elif self.rows:
         self.nv = row_nv
         self.px = even(k, tallest(row_nv))
         self.width = self.px
@@ -105,7 +124,7 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
         self.nv = k_nv
         self.px = tallest(k_nv)
         self.width = k_nv * LANES
-    self.n_blocks = ceil_div(k, self.width)
+    self.n_blocks = ceil_div(p.out_channels, self.width)
 
 
 cdef idx_t sum_elements(const correlate_t* self) noexcept nogil:
@@ -216,9 +235,6 @@ cdef void choose_blocks(correlate_t* self, idx_t num_threads) noexcept nogil:
         if cost < least:
             least, n_depths, n_chunks = cost, depths, 1
     cut_blocks(self, n_depths, n_chunks, num_threads)
-    self.shared = p.batch * self.n_pos[0] * self.n_pos[1] * self.n_pos[2] > 1
-    if self.window.direct:
-        window_direct(&self.window, p)
 
 
 cdef int correlate_tables(correlate_t* self) noexcept nogil:
@@ -226,14 +242,16 @@ cdef int correlate_tables(correlate_t* self) noexcept nogil:
     cdef const axis_t* axis = &self.window.axis[0]
     cdef conv_t* p = &self.p
     cdef idx_t phases = axis[0].n_phases * axis[1].n_phases * axis[2].n_phases
-    cdef idx_t f0, f1, f2, t0, t1, t2, t = 0, f = 0
-    self.tables = <idx_t*> malloc((phases + 1 + 4 * self.n_taps) * sizeof(idx_t))
+    cdef idx_t f0, f1, f2, t0, t1, t2, t = 0, f = 0, rows = self.n_taps
+    if taps_inside(self, phases):
+        rows += self.n_taps // axis[2].n_taps * p.in_channels
+    self.tables = <idx_t*> malloc((phases + 1 + 2 * (self.n_taps + rows)) * sizeof(idx_t))
     if self.tables == NULL:
         return NO_MEMORY
     self.phase = self.tables
     self.tap_input = self.phase + phases + 1
-    self.tap_packed = self.tap_input + self.n_taps
-    self.tap_weight = self.tap_packed + self.n_taps
+    self.tap_packed = self.tap_input + rows
+    self.tap_weight = self.tap_packed + rows
     self.tap_at = self.tap_weight + self.n_taps
     for f0 in range(axis[0].n_phases):
         for f1 in range(axis[1].n_phases):
@@ -257,21 +275,29 @@ cdef int correlate_tables(correlate_t* self) noexcept nogil:
     return OK
 
 
+cdef inline bint taps_inside(const correlate_t* self, idx_t phases) noexcept nogil:
+    """Whether the taps of a row are the inner loop, if they are evenly spaced: the longer one is.
+
+    Where lanes have inputs of their own the tile may roll from tap to tap.
+    """
+    cdef idx_t n = self.window.axis[2].n_taps
+    return (self.p.in_channels < n or self.lanewise) and phases == 1 and self.n_taps > 0 and n >= 1
+
+
 cdef void choose_inner(correlate_t* self, idx_t phases) noexcept nogil:
-    """The longer of two loops is the inner one: channels, or the taps of a row."""
-    cdef idx_t n = self.window.axis[2].n_taps, channels = self.p.in_channels, row, c, first
+    cdef idx_t n = self.window.axis[2].n_taps, channels = self.p.in_channels, row, c
+    cdef const idx_t* taps = self.tap_input
     self.inner = 0
     self.inner_step = self.window.channel_step
-    if channels >= n or phases != 1 or self.n_taps == 0 or not evenly_spaced(self, n):
+    if not taps_inside(self, phases) or not evenly_spaced(self, n):
         return
     self.inner = n
-    self.inner_step = self.tap_input[1] - self.tap_input[0]
+    self.inner_step = taps[1] - taps[0] if n > 1 else 0
     self.phase[1] = self.n_taps // n * channels
-    # In place: there are fewer outer steps than taps, so none is written before it is read.
+    self.tap_input = self.tap_input + self.n_taps
     for row in range(self.n_taps // n):
-        first = self.tap_input[row * n]
         for c in range(channels):
-            self.tap_input[row * channels + c] = first + c * self.window.channel_step
+            self.tap_input[row * channels + c] = taps[row * n] + c * self.window.channel_step
             self.tap_packed[row * channels + c] = row * n * channels + c
 
 
@@ -280,7 +306,7 @@ cdef bint evenly_spaced(const correlate_t* self, idx_t n) noexcept nogil:
     for t in range(2, n):
         if self.tap_input[t] - self.tap_input[t - 1] != self.tap_input[1] - self.tap_input[0]:
             return False
-    return n >= 2
+    return True
 
 
 cdef inline idx_t last_width(const correlate_t* self) noexcept nogil:
@@ -301,7 +327,17 @@ cdef int correlate_plan(correlate_t* self, const conv_t* problem,
     self.n_taps = (self.window.axis[0].n_taps * self.window.axis[1].n_taps
                    * self.window.axis[2].n_taps)
     choose_lanes(self)
+    if self.lanewise and spread_tables(&self.window.spread, self.p.out_channels) != OK:
+        return NO_MEMORY
     self.block_elements = round_up(
         self.width * (1 + self.n_taps * self.p.in_channels), ALIGN)
-    choose_blocks(self, num_threads)
+    if self.lanewise:
+        cut_lanewise(self, num_threads)
+    else:
+        choose_blocks(self, num_threads)
+    self.shared = self.p.batch * self.n_pos[0] * self.n_pos[1] * self.n_pos[2] > 1
+    if self.window.direct:
+        window_direct(&self.window, &self.p)
+    if self.lanewise and find_runs(self) != OK:
+        return NO_MEMORY
     return correlate_tables(self)

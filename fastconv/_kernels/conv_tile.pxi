@@ -11,7 +11,13 @@
 #
 #     o[i, v] = leaky(start + sum of  a * b[i, v])
 #
-# which is how a single filter, too few for rows of a tile, meets several rows of output.
+# which is how a single filter, too few for rows of a tile, meets several rows of output.  Where
+# each lane has an input of its own, `a` brings vectors, too:
+#
+#     o[i, v] = leaky(start + sum of  a[i, v] * b[v])
+#
+# A load for each multiply-add is one too many: where a step of the sum is a step to the next row,
+# the tile rolls, and keeps what it has loaded for the row before.
 
 cdef extern from *:
     """
@@ -19,6 +25,9 @@ cdef extern from *:
     #define MAX_NV 4
     #define AHEAD_STEPS 12
     #define SLIDE_ROWS (REGISTERS == 32 ? 6 : 3)
+    /* Each listed row has a general register for its offset. */
+    #define LANEWISE_PX (FUSED ? 9 : 6)
+    #define LANEWISE_NV 2
     /* A tile is only a tile when its bounds are constants, so inlining is not a matter of taste. */
     #if defined(__GNUC__)
     #undef CYTHON_INLINE
@@ -29,6 +38,8 @@ cdef extern from *:
         MAX_PX
         MAX_NV
         SLIDE_ROWS      # of a tile that slides
+        LANEWISE_PX
+        LANEWISE_NV
         AHEAD_STEPS     # `b` comes from L2 and is wanted so early
 
 
@@ -50,6 +61,8 @@ cdef enum rows_of_tile:
     STEPPED     # at a + i * a_row
     LISTED      # at a + a_rows[i]
     SLIDING     # a is the same for all rows, b at b + i * a_row
+    LANEWISE    # listed, and a brings vectors
+    ROLLING     # the same, stepped; each row comes to be the one before it
 
 
 cdef enum start_t:
@@ -89,7 +102,9 @@ cdef inline void store_tile(int PX, int NV, rows_of_tile ROWS, bint LEAKY, const
 cdef inline void tile(int PX, int NV, rows_of_tile ROWS, const stream_t* s, const real* a,
                       const real* b, start_t start, const real* bias, real* o) noexcept nogil:
     cdef vec acc[14][4]
+    cdef vec window[14]
     cdef const real* at
+    cdef const real* row = NULL
     cdef const vec* bt
     cdef idx_t t, c
     cdef int i, v
@@ -100,15 +115,29 @@ cdef inline void tile(int PX, int NV, rows_of_tile ROWS, const stream_t* s, cons
     for t in range(s.n_outer):
         at = a + s.a_off[t] * s.a_unit
         bt = <const vec*> (b + s.b_off[t] * s.b_unit)
+        if ROWS == ROLLING:
+            for i in range(PX - 1):
+                window[i + 1] = (<const vec*> (at + i * s.a_row))[0]
+            at = at + (PX - 1) * s.a_row
         for c in range(s.n_inner):
-            if PX >= 5 and ROWS != SLIDING:   # else loads are short
+            if ROWS == ROLLING:
+                for i in range(PX - 1):
+                    window[i] = window[i + 1]
+                window[PX - 1] = (<const vec*> at)[0]
+            if PX >= 5 and (ROWS == STEPPED or ROWS == LISTED):   # else loads are short
                 for v in range(NV):
                     prefetch(<const real*> (bt + v), AHEAD_STEPS * s.b_step)
             for i in range(PX):
+                if ROWS == LANEWISE:
+                    row = one_register(at + s.a_rows[i])
                 for v in range(NV):
                     if ROWS == SLIDING:
                         acc[i][v] = acc[i][v] + at[0] * (
                             <const vec*> (<const real*> bt + i * s.a_row))[v]
+                    elif ROWS == ROLLING:
+                        acc[i][v] = acc[i][v] + window[i] * bt[v]
+                    elif ROWS == LANEWISE:
+                        acc[i][v] = acc[i][v] + (<const vec*> row)[v] * bt[v]
                     elif ROWS == LISTED:
                         acc[i][v] = acc[i][v] + at[s.a_rows[i]] * bt[v]
                     else:
@@ -121,9 +150,11 @@ cdef inline void tile(int PX, int NV, rows_of_tile ROWS, const stream_t* s, cons
         store_tile(PX, NV, ROWS, True, &acc[0][0], s, start, bias, o)
 
 
-cdef inline bint fits(int PX, int NV) noexcept nogil:
+cdef inline bint fits(int PX, int NV, rows_of_tile ROWS) noexcept nogil:
     """Whether the sums, NV vectors of `b` and a broadcast of `a` all stay in registers."""
-    return (PX + 1) * NV < REGISTERS
+    if ROWS == ROLLING:
+        return 2 * PX + 2 < REGISTERS
+    return (PX + 1) * NV < REGISTERS and (ROWS != LANEWISE or PX <= LANEWISE_PX)
 
 
 # Tiles of each height for one width, chosen at run time; those that would spill are not compiled.
@@ -134,29 +165,29 @@ cdef inline void tile_rows(int NV, rows_of_tile ROWS, int px, const stream_t* s,
         tile(1, NV, ROWS, s, a, b, start, bias, o)
     elif px == 2:
         tile(2, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 3 and fits(3, NV):
+    elif px == 3 and fits(3, NV, ROWS):
         tile(3, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 4 and fits(4, NV):
+    elif px == 4 and fits(4, NV, ROWS):
         tile(4, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 5 and fits(5, NV):
+    elif px == 5 and fits(5, NV, ROWS):
         tile(5, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 6 and fits(6, NV):
+    elif px == 6 and fits(6, NV, ROWS):
         tile(6, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 7 and fits(7, NV):
+    elif px == 7 and fits(7, NV, ROWS):
         tile(7, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 8 and fits(8, NV):
+    elif px == 8 and fits(8, NV, ROWS):
         tile(8, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 9 and fits(9, NV):
+    elif px == 9 and fits(9, NV, ROWS):
         tile(9, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 10 and fits(10, NV):
+    elif px == 10 and fits(10, NV, ROWS):
         tile(10, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 11 and fits(11, NV):
+    elif px == 11 and fits(11, NV, ROWS):
         tile(11, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 12 and fits(12, NV):
+    elif px == 12 and fits(12, NV, ROWS):
         tile(12, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 13 and fits(13, NV):
+    elif px == 13 and fits(13, NV, ROWS):
         tile(13, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 14 and fits(14, NV):
+    elif px == 14 and fits(14, NV, ROWS):
         tile(14, NV, ROWS, s, a, b, start, bias, o)
 
 
@@ -219,6 +250,28 @@ cdef void run_listed(int px, int nv, const stream_t* s, const real* a, const rea
         listed_nv4(px, s, a, b, start, bias, o)
 
 
+cdef void lanewise_nv1(int px, const stream_t* s, const real* a, const real* b, start_t start,
+                       const real* bias, real* o) noexcept nogil:
+    tile_rows(1, LANEWISE, px, s, a, b, start, bias, o)
+
+cdef void lanewise_nv2(int px, const stream_t* s, const real* a, const real* b, start_t start,
+                       const real* bias, real* o) noexcept nogil:
+    tile_rows(2, LANEWISE, px, s, a, b, start, bias, o)
+
+
+cdef void run_lanewise(int px, int nv, const stream_t* s, const real* a, const real* b,
+                       start_t start, const real* bias, real* o) noexcept nogil:
+    if nv == 1:
+        lanewise_nv1(px, s, a, b, start, bias, o)
+    else:
+        lanewise_nv2(px, s, a, b, start, bias, o)
+
+
+cdef void run_rolling(int px, const stream_t* s, const real* a, const real* b, start_t start,
+                      const real* bias, real* o) noexcept nogil:
+    tile_rows(1, ROLLING, px, s, a, b, start, bias, o)
+
+
 cdef void run_slide(int nv, const stream_t* s, const real* a, const real* b, start_t start,
                     const real* bias, real* o) noexcept nogil:
     if nv == 1:
@@ -236,6 +289,10 @@ cdef idx_t tallest(idx_t nv) noexcept nogil:
     return min(MAX_PX, (REGISTERS - 1) // nv - 1)
 
 
+cdef idx_t tallest_lanewise(idx_t nv, bint rolling) noexcept nogil:
+    return (REGISTERS - 3) // 2 if rolling else min(<idx_t> LANEWISE_PX, tallest(nv))
+
+
 cdef enum:
     TILE_CALL = 40      # multiply-adds in the time of calling a tile and storing it
 
@@ -250,5 +307,8 @@ cdef void store(const real* tile_out, idx_t tile_row, idx_t rows, idx_t lanes,
     """Copies the used part of a tile to where it belongs."""
     cdef idx_t i, lane
     for i in range(rows):
+        if o_lane == 1:
+            copy(o + i * o_row, tile_out + i * tile_row, lanes)
+            continue
         for lane in range(lanes):
             o[i * o_row + lane * o_lane] = tile_out[i * tile_row + lane]

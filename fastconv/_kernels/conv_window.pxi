@@ -134,9 +134,32 @@ cdef void inside(const axis_t* axis, idx_t size, idx_t phase, idx_t position,
         last[0] -= 1
 
 
+cdef idx_t next_change(const axis_t* axis, idx_t size, idx_t phase, idx_t position,
+                       idx_t end) noexcept nogil:
+    """The first position after this one of which other taps lie in padding, or the end."""
+    cdef idx_t t, at, edge, found = end
+    for t in range(axis.phase[phase], axis.phase[phase + 1]):
+        for edge in range(2):
+            at = ceil_div(edge * size - axis.base[t], axis.step)
+            if position < at < found:
+                found = at
+    return found
+
+
+cdef struct spread_t:
+    # How inputs reach their lanes.
+    idx_t in_channels, out_channels     # of a group
+    idx_t cells             # of a pixel, all groups together
+    idx_t width             # lanes of a strip, or 0 where channels are not spread
+    idx_t* first            # [vectors of lanes] the two vectors of a pixel to pick from
+    idx_t* second
+    lane_index* which       # [vectors of lanes][in_channels][LANES], NULL where all is in place
+
+
 cdef struct window_t:
     # The strip of one task, and how it is read.
     axis_t axis[AXES]
+    spread_t spread         # where each lane has inputs of its own
     idx_t channels          # that a strip has room for
     bint direct             # the input itself is the strip
     bint pixels             # channels innermost in the strip, else planes
@@ -160,11 +183,14 @@ cdef inline idx_t span_elements(const axis_t* axis) noexcept nogil:
 
 cdef void window_layout(window_t* self, const conv_t* p, idx_t channels,
                         bint pixels) noexcept nogil:
-    """Steps of the strip: [cells0][cells1][cells2][C] or [C][cells0][cells1][cells2]."""
-    cdef idx_t plane
+    """Steps of the strip: [cells0][cells1][cells2][C] or [C][cells0][cells1][cells2].
+
+    Where channels are spread, [cells0][cells1][cells2][C][lanes].
+    """
+    cdef idx_t plane, lanes = max(<idx_t> 1, self.spread.width)
     self.pixels = pixels
     self.channels = channels
-    self.cell_step = channels if pixels else 1
+    self.cell_step = channels * lanes if pixels else 1
     if pixels and p.in_channel != 1:
         # Whole vectors, and an odd number of them: neighbours fall into different sets of L1.
         self.cell_step = LANES * (ceil_div(channels, LANES) | 1)
@@ -172,7 +198,7 @@ cdef void window_layout(window_t* self, const conv_t* p, idx_t channels,
     self.plane_step = self.axis[1].cells * self.row_step
     plane = self.axis[0].cells * self.plane_step
     if pixels:
-        self.channel_step = 1
+        self.channel_step = lanes
         self.elements = plane
     else:
         # Channels a multiple of 4 KiB apart would all fall into one set of the L1 cache.
@@ -189,16 +215,22 @@ cdef enum:
     PAGE = 4096     # bytes
 
 
+cdef inline bint axis_unpadded(const axis_t* axis, idx_t size) noexcept nogil:
+    return axis.lowest >= 0 and axis.highest < size
+
+
 cdef bint unpadded(const window_t* self, const conv_t* p) noexcept nogil:
     cdef int axis
     for axis in range(AXES):
-        if self.axis[axis].lowest < 0 or self.axis[axis].highest >= p.in_size[axis]:
+        if not axis_unpadded(&self.axis[axis], p.in_size[axis]):
             return False
     return True
 
 
 cdef bint reads_in_place(const window_t* self, const conv_t* p) noexcept nogil:
     """Whether the input can serve as the strip: no padding, and neighbours close in memory."""
+    if self.spread.width:
+        return lanes_in_place(self, p)
     return unpadded(self, p) and (
         p.in_channel == 1
         or (self.axis[2].step * p.in_step[2] == 1
@@ -367,7 +399,7 @@ cdef void window_fill(const window_t* self, const conv_t* p, const real* x, idx_
                       idx_t channels, const idx_t* start, real* strip) noexcept nogil:
     """Copies what the block at position `start` reads of the channels from `first` on.
 
-    x is at its image and group.
+    x is at its image and group.  Where channels are spread, lanes count in place of channels.
     """
     cdef const axis_t* axis = &self.axis[0]
     cdef idx_t c, run0, run1, cell0, cell1, i0, i1, step = axis[2].step * p.in_step[2]
@@ -376,7 +408,8 @@ cdef void window_fill(const window_t* self, const conv_t* p, const real* x, idx_
     cdef const real* end = input_end(p, x)
     cdef const real* row
     cdef real* target
-    x = x + first * p.in_channel
+    if not self.spread.width:
+        x = x + first * p.in_channel
     find_spans(&axis[2], p.in_size[2], p.in_step[2], start[2], spans)
     for c in range(layers):
         for run0 in range(axis[0].n_runs):
@@ -390,6 +423,9 @@ cdef void window_fill(const window_t* self, const conv_t* p, const real* x, idx_
                         row = x + c * p.in_channel + i0 * p.in_step[0] + i1 * p.in_step[1]
                         if not (0 <= i0 < p.in_size[0] and 0 <= i1 < p.in_size[1]):
                             clear(target, self.row_step)
+                        elif self.spread.width:
+                            spread_pixel_row(&self.spread, spans, axis[2].n_runs, row, step, first,
+                                             channels, target)
                         elif self.pixels and p.in_channel != 1:
                             turn_pixel_row(spans, axis[2].n_runs, row, p.in_channel, step, channels,
                                            end, target, self.cell_step)
@@ -405,3 +441,4 @@ cdef void window_free(window_t* self) noexcept nogil:
     cdef int axis
     for axis in range(AXES):
         free(self.axis[axis].tables)
+    free(self.spread.first)

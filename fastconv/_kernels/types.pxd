@@ -6,17 +6,19 @@ ctypedef Py_ssize_t idx_t
 cdef extern from "vec.h" nogil:
     ctypedef float real
     ctypedef float vec
+    ctypedef long lane_index
+    ctypedef long lane_indices
     vec splat(real x)
     vec leaky(vec x, real slope)
     vec gated(vec x, vec gate, real slope)
+    const real* one_register(const real* place)
     void prefetch(const real* place, long ahead)
     vec first_lanes(vec x, long lanes)
     real sum_lanes(vec x)
     vec interleave_low(vec a, vec b)
     vec interleave_high(vec a, vec b)
     vec even_lanes(vec a, vec b)
-    ctypedef long lane_index
-    ctypedef long lane_indices
+    vec pick_lanes(vec a, vec b, const lane_index* which)
     enum:
         FUSED
         LANES

@@ -78,6 +78,14 @@ static inline void prefetch(const real *place, long ahead) {
     __builtin_prefetch((const void *)((size_t)place + (size_t)ahead * sizeof(real)));
 }
 
+/* place, once for all vectors there: gcc would keep an offset for each, in too many registers. */
+static inline const real *one_register(const real *place) {
+#if defined(__GNUC__)
+    __asm__("" : "+r"(place));
+#endif
+    return place;
+}
+
 /* The first `lanes` lanes of x, zero in the others, whatever they hold. */
 static inline vec first_lanes(vec x, long lanes) {
     static const lane_index mask[2 * LANES] = {KEEP_LANES};
@@ -116,5 +124,18 @@ static inline real sum_lanes(vec x) {
 static inline vec interleave_low(vec a, vec b) { return SHUFFLE(a, b, LOW_LANES); }
 static inline vec interleave_high(vec a, vec b) { return SHUFFLE(a, b, HIGH_LANES); }
 static inline vec even_lanes(vec a, vec b) { return SHUFFLE(a, b, EVEN_LANES); }
+
+/* Any lanes of a, counted from 0, and of b, counted from LANES. */
+static inline vec pick_lanes(vec a, vec b, const lane_index *which) {
+#ifdef __clang__
+    real picked[LANES], both[2 * LANES];
+    *(vec *)both = a;
+    *(vec *)(both + LANES) = b;
+    for (int i = 0; i < LANES; i++) picked[i] = both[which[i]];
+    return *(vec *)picked;
+#else
+    return __builtin_shuffle(a, b, *(const loose_indices *)which);
+#endif
+}
 
 #endif

@@ -14,6 +14,11 @@ OPERATIONS = {
     for middle in ("", "_transpose")
     for ndim in (1, 2, 3)
 }
+OF_LANES = {
+    "channels": "channels of one group",
+    "columns": "columns",
+    "groups": "channels of all groups",
+}
 LAYOUTS = ("nchw", "channels_last")
 
 
@@ -142,6 +147,8 @@ def _lines(found):
     serial = found["num_threads"] == 1 and found["multiply_adds"] < _threads.SERIAL_WORK
     reason = ", as work is little" if serial else ""
     groups = f"; {found['groups']} groups, of one of them below" if found["groups"] > 1 else ""
+    if any(found[name]["lanes"] == "groups" for name in ("forward", "grad_input", "grad_weight")):
+        groups += " unless lanes are those of all"
     yield (
         f"{found['dtype']}, {found['layout']}; {found['isa']}, "
         f"{_plural(found['num_threads'], 'thread')}{reason}{groups}"
@@ -210,13 +217,19 @@ def _weight_words(plan, over, cells):
 def _lanes(plan, cells):
     """Which lanes, how many of them have work, and what the other choice would have cost."""
     chosen = plan["lanes"]
-    other = "columns" if chosen == "channels" else "channels"
-    count, lanes = plan[chosen], plan["lane_count"]
+    count, lanes = plan["columns" if chosen == "columns" else "channels"], plan["lane_count"]
     used = count / (-(-count // lanes) * lanes)
-    ratio = plan["cost"][other] / max(1, plan["cost"][chosen])
+    noun = "column" if chosen == "columns" else "channel"
+    every = ", those of all groups," if chosen == "groups" else ""
+    others = ", ".join(
+        f"{OF_LANES[name] if 'groups' in plan['cost'] else name} would cost "
+        f"{cost / max(1, plan['cost'][chosen]):.2f} times as much"
+        for name, cost in plan["cost"].items()
+        if name != chosen
+    )
     return (
-        f"{_plural(count, chosen[:-1])} of {cells} in vectors of {lanes}, {used:.0%} in use; "
-        f"{other} would cost {ratio:.2f} times as much"
+        f"{_plural(count, noun)} of {cells}{every} in vectors of {lanes}, {used:.0%} in use; "
+        f"{others}"
     )
 
 
@@ -235,6 +248,8 @@ def _part(some, every, cells):
 
 
 def _depth(plan, over):
+    if plan["lanes"] == "groups":
+        return f"each lane has {_plural(plan['depth'], 'channel')} of {over} of its own"
     held = f"a strip holds {_part(plan['depth'], plan['in_channels'], over)}"
     if plan["depth"] == plan["in_channels"]:
         return held
@@ -246,6 +261,8 @@ def _depth(plan, over):
 
 
 def _window(plan):
+    if plan["leaves_out"]:
+        return "read in place: taps that lie in padding are left out"
     if plan["in_place"]:
         return "read in place: nothing is padded, and neighbours lie close in memory"
     changes = ["padded with zeros"] * plan["padded"] + ["turned to pixels"] * plan["turned"]
