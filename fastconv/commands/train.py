@@ -9,7 +9,7 @@ import shlex
 import sys
 from types import SimpleNamespace
 
-from fastconv import _kernels, _threads, checkpoint, recipes, report
+from fastconv import _kernels, _threads, checkpoint, recipes
 from fastconv._random import manual_seed
 from fastconv.callbacks import TerminateOnNaN
 from fastconv.checkpoint import Checkpoint
@@ -133,7 +133,7 @@ def run(args):
     options = _options(vars(args))
     keeper = _keeper(options)
     if options.report:
-        report.check_report(options.report)
+        _report().check_report(options.report)
     try:
         return _train(options, keeper)
     except KeyboardInterrupt as interrupt:
@@ -161,7 +161,7 @@ def _train(options, keeper):
         training = recipe.training(model, options.lr, total_steps=options.epochs * len(batches))
         callbacks = [TerminateOnNaN()]
         if options.report:
-            curves = report.LearningCurves(classifier, data, batches, training["loss"])
+            curves = _report().LearningCurves(classifier, data, batches, training["loss"])
             callbacks.append(curves)
         if keeper is not None:
             keeper.metadata[KEY] = json.dumps(_about(options, data, classifier))
@@ -177,7 +177,7 @@ def _train(options, keeper):
                 f"training diverged, try an --lr below {options.lr:g} ({run.stop_reason})"
             )
         scores = common.test_scores(classifier, data)
-        page = options.report and report.write_report(options.report, classifier, data, curves)
+        page = options.report and _report().write_report(options.report, classifier, data, curves)
         threads = _threads.get_num_threads()
     accuracy = scores["test_accuracy"]
     say = (lambda line: None) if options.quiet else print
@@ -205,6 +205,12 @@ def _train(options, keeper):
             isa=_kernels.isa,
         )
     return status
+
+
+def _report():
+    from fastconv import report  # only where there is one: it costs start-up time
+
+    return report
 
 
 # ------------------------------------------------------------------------ checkpoint, resume
