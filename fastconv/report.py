@@ -90,6 +90,7 @@ class LearningCurves(Callback):
 
     def on_train_begin(self, run):
         self.run, self._step = run, 0
+        self._in_epoch, self._sums = 0, {}
         self._every = max(run.epochs * len(self.batches) // VALIDATIONS, 1)
 
     def on_epoch_begin(self, run):
@@ -115,8 +116,19 @@ class LearningCurves(Callback):
             self._validate(run)
 
     def state_dict(self):
-        names = "training", "validation", "epoch_ends", "_step", "_in_epoch", "_sums"
-        return {name: getattr(self, name) for name in names}
+        return {
+            "step": self._step,
+            "in_epoch": self._in_epoch,
+            "sums": self._sums,
+            "training": self.training,
+            "validation": self.validation,
+            "epoch_ends": self.epoch_ends,
+        }
+
+    def load_state_dict(self, state):
+        self._step, self._in_epoch, self._sums = state["step"], state["in_epoch"], state["sums"]
+        self.training, self.validation = state["training"], state["validation"]
+        self.epoch_ends = state["epoch_ends"]
 
     def _validate(self, run):
         self.validation["step"].append(self._step)

@@ -114,7 +114,7 @@ def test_the_command_with_two_classes_in_rgb(tmp_path, capsys):
     text = check(folder, PICTURES)
     assert f"{100 * json.loads(last)['test_accuracy']:.2f} %" in text
     assert "96, 12 x 15, RGB" in text
-    assert "Conv2d(3, 16, (5, 5))" in text
+    assert "Conv2d(3, 16, (5, 5)" in text
 
 
 @pytest.mark.parametrize(
