@@ -104,12 +104,13 @@ def _first_not_finite(run):
 
     if culprits:
         return f"the output of {layer(culprits[0])}"
+    hint = "" if math.isfinite(run.batch_loss) else ", all outputs being finite: see the targets"
     for name in order:
         for parameter, value in vars(modules[name]).items():
             grad = value.grad if isinstance(value, Parameter) else None
             if grad is not None and not np.isfinite(grad).all():
-                return f"the gradient of {parameter} of {layer(name)}"
-    return "the loss itself, of a finite output"
+                return f"the gradient of {parameter} of {layer(name)}{hint}"
+    return f"the loss{hint}"
 
 
 class CSVLogger(Callback):

@@ -115,14 +115,14 @@ def _state(run):
         "scores": run.scores.state_dict(),
         "model": run.model.state_dict(),
         "parts": [_state_dict(part) for part in _parts(run)],
-        "callbacks": [[type(each).__name__, state] for each, state in _remembering(run)],
+        "callbacks": [[type(each).__name__, each.state_dict()] for each in _remembering(run)],
         "random": {name: each.bit_generator.state for name, each in _generators(run)},
     }
 
 
 def _load(run, state):
     remembering = _remembering(run)
-    names = [type(each).__name__ for each, _ in remembering]
+    names = [type(each).__name__ for each in remembering]
     saved = [name for name, _ in state["callbacks"]]
     generators = dict(_generators(run))
     for what, own, given in (
@@ -140,7 +140,7 @@ def _load(run, state):
     for part, saved in zip(_parts(run), state["parts"], strict=True):
         if saved is not None:
             part.load_state_dict(saved)
-    for (callback, _), (_, saved) in zip(remembering, state["callbacks"], strict=True):
+    for callback, (_, saved) in zip(remembering, state["callbacks"], strict=True):
         callback.load_state_dict(saved)
     for name in COUNTERS:
         setattr(run, name, state["run"][name])
@@ -160,9 +160,8 @@ def _state_dict(part):
 
 
 def _remembering(run):
-    """(callback, state) for those that have any."""
-    states = ((each, each.state_dict()) for each in run.callbacks)
-    return [(each, state) for each, state in states if state]
+    """The callbacks that have a state."""
+    return [each for each in run.callbacks if type(each).state_dict is not Callback.state_dict]
 
 
 def _generators(run):

@@ -16,7 +16,7 @@ def accuracy(output, target):
 
     output: (N, C, *space); target: class indices (N, *space).
     """
-    return _mean(*_right(output, *_labelled("accuracy", output, target)))
+    return _mean(*_right(*_labelled("accuracy", output, target)))
 
 
 def top_k_accuracy(output, target, k=5):

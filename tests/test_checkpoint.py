@@ -445,6 +445,29 @@ def test_ctrl_c_in_a_process(data, tmp_path):
     assert checkpoint.read(tmp_path / "state")["run"]["epoch"] >= 1
 
 
+def test_the_report_of_a_resumed_run_is_of_all_of_it(data, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("matplotlib")
+    from fastconv import report
+
+    curves = []
+
+    class Kept(report.LearningCurves):
+        def on_train_end(self, run):
+            curves.append((self.training, self.validation, self.epoch_ends))
+
+    monkeypatch.setattr(report, "LearningCurves", Kept)
+    state, folder = tmp_path / "state", tmp_path / "report"
+    command = ["train", *options(data), "--report", str(folder)]
+    assert main(command) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("fastconv.commands.train.TerminateOnNaN", lambda: PressCtrlC(2, 3))
+        assert main([*command, "--checkpoint", str(state)]) == 130
+    assert main(["train", "--resume", str(state)]) == 0
+    assert f"wrote {folder / 'report.html'}" in capsys.readouterr().out
+    assert len(curves) == 2
+    assert curves[0] == curves[1]
+
+
 def test_ctrl_c_with_an_out_alone(data, tmp_path, whole, capsys, monkeypatch):
     out, state = tmp_path / "model", tmp_path / "model.checkpoint"
     monkeypatch.setattr("fastconv.commands.train.TerminateOnNaN", lambda: PressCtrlC(1, 2))
@@ -471,7 +494,9 @@ def test_bad_resumes(data, tmp_path, capsys, monkeypatch):
 
     assert f"--epochs 4: the run in {state} has 3" in refused("--resume", state, "--epochs", 4)
     assert f"--lr 0.5: the run in {state} has 0.01" in refused("--resume", state, "--lr", 0.5)
+    assert "has fast" in refused("--resume", state, "--recipe", "best")
     assert "--data" in refused("--resume", state, "--data", tmp_path)
+    assert "was begun without it" in refused("--resume", state, "--report", tmp_path / "r")
     assert "that has not ended, in epoch 1 of 3" in refused("--checkpoint", state)
     assert "No such file" in refused("--resume", other)
     other.write_text("what a user needs")
@@ -480,7 +505,7 @@ def test_bad_resumes(data, tmp_path, capsys, monkeypatch):
     save({"a": np.zeros(1)}, other)
     assert "not a checkpoint of fastconv train" in refused("--resume", other)
     about = json.loads(load_metadata(state)["fastconv.train"])
-    for change in ({"epochs": "3"}, {"out": 5}, {"lr": None}, {"more": 1}):
+    for change in ({"epochs": "3"}, {"out": 5}, {"lr": None}, {"more": 1}, {"recipe": "worst"}):
         text = json.dumps(about | {"options": about["options"] | change})
         save(load(state), other, load_metadata(state) | {"fastconv.train": text})
         assert "not a checkpoint of fastconv train" in refused("--resume", other)

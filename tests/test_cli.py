@@ -322,6 +322,27 @@ def test_predict_colour(tmp_path, capsys):
     assert first.split(": ")[1] == second.split(": ")[1]
 
 
+def test_predict_knows_the_names_of_the_classes(pictures, tmp_path, capsys):
+    pytest.importorskip("safetensors")
+    Image = pytest.importorskip("PIL.Image")
+    names = ("ant", "bee", "cat", "dog")
+    for label, name in enumerate(names):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for shade in range(10):
+            picture = Image.fromarray(pictures[label] + np.uint8(shade))
+            picture.save(tmp_path / "images" / name / f"{shade}.png")
+    out, image = tmp_path / "model", tmp_path / "images" / "cat" / "0.png"
+    assert main([*quick(tmp_path / "images"), "--epochs", "20", "--out", str(out), "--quiet"]) == 0
+    assert Classifier.load(out).class_names == names
+    assert main(["predict", str(out), str(image)]) == 0
+    assert capsys.readouterr().out.startswith(f"{image}: class 2 (cat), probability ")
+    digits = Classifier(RECIPES["fast"].model((1, 9, 8), 4), (1, 9, 8), 4, 0.5, 0.3, tuple("0123"))
+    digits.save(tmp_path / "digits")
+    assert main(["predict", str(tmp_path / "digits"), str(image)]) == 0
+    assert "(" not in capsys.readouterr().out
+    assert Classifier(digits.model, (1, 9, 8), 4, 0.5, 0.3).class_name(3) == "3"
+
+
 def test_predict_refuses_bad_images(model, pictures, tmp_path, capsys):
     pytest.importorskip("PIL.Image")
     from PIL import Image
@@ -384,6 +405,9 @@ def test_damaged_model_files(model, tmp_path, capsys):
         {"num_classes": 5},
         {"std": 0},
         {"mean": "low"},
+        {"class_names": ["a", "b"]},
+        {"class_names": [1, 2, 3, 4]},
+        {"class_names": 4},
         {"architecture": {"class": "system", "arguments": {}}},
         {"architecture": nn.describe(RECIPES["fast"].model((1, 28, 28), 4))},
         {"architecture": None},

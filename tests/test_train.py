@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 
 from fastconv import nn, optim
-from fastconv._random import manual_seed
+from fastconv._random import generator, manual_seed
 from fastconv._threads import get_num_threads
 from fastconv.callbacks import (
     Callback,
     CSVLogger,
     EarlyStopping,
+    LambdaCallback,
+    LearningRateScheduler,
     ModelCheckpoint,
+    ReduceLROnPlateau,
     TerminateOnNaN,
 )
 from fastconv.data import DataLoader
@@ -355,16 +358,190 @@ def test_csv_logger(tmp_path):
         train_cnn(epochs=1, callbacks=[CSVLogger(path, append=True)])
 
 
-def test_terminate_on_nan():
-    model = linear_model(1.0)
-    good, bad = np.ones((4, 1), np.float32), np.full((4, 1), np.nan, np.float32)
-    batches = [(good, good), (good, bad), (good, good)]
-    sgd = optim.SGD(model.parameters(), lr=0.1)
+class Poison(nn.Module):
+    """Passes on, but for one element that becomes infinite: forward, or on the way back."""
+
+    def __init__(self, forward=False, backward=False):
+        self.forth, self.back = forward, backward
+
+    @staticmethod
+    def _spoilt(array, spoil):
+        array = np.array(array)
+        if spoil:
+            array.ravel()[-1] = np.inf
+        return array
+
+    def forward(self, input):
+        return self._spoilt(input, self.forth)
+
+    def backward(self, grad_output, needs_input_grad=True):
+        return self._spoilt(grad_output, self.back)
+
+
+def terminated(model, batches, capsys, **options):
+    """The reason of a run that TerminateOnNaN ends; the model is as it was before that batch."""
+    before = weights(model)
+    sgd = optim.SGD(model.parameters(), lr=0.0)
     run = fit(
-        model, batches, loss=nn.MSELoss(), optimizer=sgd, epochs=5, verbose=0,
-        callbacks=[TerminateOnNaN()],
+        model, batches, loss=nn.MSELoss(), optimizer=sgd, epochs=5, callbacks=[TerminateOnNaN()],
+        **options,
     )  # fmt: skip
-    assert (run.epoch, run.samples) == (1, 8)
+    assert run.stop_training
+    assert weights(model) == before
+    assert capsys.readouterr().out.splitlines()[-1] == run.stop_reason
+    return run
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_terminate_on_nan_names_the_layer(capsys):
+    good = np.ones((4, 3), np.float32), np.ones((4, 2), np.float32)
+    bad_input = np.full((4, 3), np.nan, np.float32), good[1]
+    bad_target = good[0], np.full((4, 2), np.nan, np.float32)
+
+    def net(at, **how):
+        """Three Linear and their ReLUs, one of these layers replaced."""
+        layers = [nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2)]
+        if at is not None:
+            layers[at] = Poison(**how)
+        return nn.Sequential(*layers)
+
+    start = "TerminateOnNaN: epoch 1, batch 2: loss {}; the first to be not finite is {}"
+    for model, batches, loss, culprit in (
+        (net(None), [good, bad_input], "nan", "the input of the model"),
+        (
+            net(None),
+            [good, bad_target],
+            "nan",
+            "the gradient of weight of layer 0 (Linear), all outputs being finite: see the targets",
+        ),
+    ):
+        run = terminated(model, batches, capsys)
+        assert run.stop_reason == start.format(loss, culprit)
+        assert (run.epoch, run.samples) == (1, 8)
+        assert len(run.history["loss"]) == 1
+    start = start.replace("batch 2", "batch 1")
+    for at, kind in ((1, "Poison"), (3, "Poison")):
+        run = terminated(net(at, forward=True), [good], capsys)
+        assert run.stop_reason.endswith(f"is the output of layer {at} ({kind})")
+    model = net(None)
+    model[2].weight.data[0, 0] = np.nan
+    assert terminated(model, [good], capsys).stop_reason.endswith("the output of layer 2 (Linear)")
+    model[2].weight.data[0, 0] = 0
+    assert (
+        "is the output of layer 1.body (Poison)"
+        in terminated(
+            nn.Sequential(nn.Linear(3, 2), nn.Residual(Poison(forward=True))), [good], capsys
+        ).stop_reason
+    )
+    # All outputs finite: back from layer 3, the gradients of 2 and 0 are not, and 0 comes first.
+    run = terminated(net(3, backward=True), [good], capsys)
+    assert run.stop_reason.endswith("is the gradient of weight of layer 0 (Linear)")
+    run = terminated(net(1, backward=True), [good], capsys)
+    assert run.stop_reason.endswith("is the gradient of weight of layer 0 (Linear)")
+    model = net(3, backward=True)
+    model[0].weight.requires_grad = model[0].bias.requires_grad = False
+    run = terminated(model, [good], capsys)
+    assert run.stop_reason.endswith("is the gradient of weight of layer 2 (Linear)")
+
+
+def test_terminate_on_nan_leaves_a_good_run_alone():
+    reference, _ = train_cnn()
+    model, run = train_cnn(callbacks=[TerminateOnNaN()])
+    assert weights(model) == weights(reference)
+    assert (run.stop_training, run.stop_reason) == (False, None)
+
+
+def test_a_search_for_nan_leaves_no_trace():
+    """Running statistics and random numbers, in the forward that looks for the layer."""
+    manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5), nn.Linear(3, 1))
+    seen = []
+
+    class Watch(Callback):
+        def on_before_optimizer_step(self, run):
+            seen.append((weights(model), generator().bit_generator.state))
+
+    batch = np.ones((4, 3), np.float32), np.full((4, 1), np.nan, np.float32)
+    fit(
+        model, [batch], loss=nn.MSELoss(), optimizer=optim.SGD(model.parameters()), epochs=1,
+        verbose=0, callbacks=[Watch(), TerminateOnNaN(), Watch()],
+    )  # fmt: skip
+    assert seen[0] == seen[1]
+
+
+def test_lambda_callback():
+    events = []
+    watch = LambdaCallback(
+        on_epoch_end=lambda run: events.append(run.epoch),
+        on_train_end=lambda run: events.append("end"),
+    )
+    train_cnn(callbacks=[watch])
+    assert events == [1, 2, 3, "end"]
+    with pytest.raises(TypeError, match="LambdaCallback: there is no event 'on_batch'"):
+        LambdaCallback(on_batch=print)
+    with pytest.raises(TypeError, match="LambdaCallback: there is no event 'state_dict'"):
+        LambdaCallback(state_dict=print)
+
+
+def test_learning_rate_scheduler_counts_as_keras_does():
+    seen, watch = [], Rates()
+
+    def schedule(epoch, lr):
+        seen.append((epoch, lr))
+        return lr / 2
+
+    train_cnn(epochs=3, callbacks=[LearningRateScheduler(schedule), watch])
+    assert seen == [(0, 0.02), (1, 0.01), (2, 0.005)]
+    assert watch.rates == [0.01] * 6 + [0.005] * 6 + [0.0025] * 6
+
+
+@pytest.mark.parametrize(
+    ("losses", "options", "rates"),
+    [
+        # After each epoch, from a rate of 16.
+        ([5, 4, 4, 3, 3, 3], dict(patience=1), [16, 16, 8, 8, 4, 2]),
+        ([5, 4, 4, 4, 4, 4], dict(patience=2), [16, 16, 16, 8, 8, 4]),
+        ([5, 4, 4, 4, 4, 4], dict(patience=0), [16, 16, 8, 4, 2, 1]),
+        ([5, 5, 5, 5, 5, 5], dict(patience=1, cooldown=2), [16, 8, 8, 4, 4, 2]),
+        ([5, 5, 5, 5], dict(patience=1, min_lr=6), [16, 8, 6, 6]),
+        ([5, 4.9, 4.8, 4.2], dict(patience=1, min_delta=0.5), [16, 8, 4, 4]),
+        ([5, 6, 6, 7], dict(patience=1, mode="max"), [16, 16, 8, 8]),
+        ([5, np.nan, np.nan], dict(patience=1), [16, 8, 4]),
+    ],
+)
+def test_reduce_lr_on_plateau(losses, options, rates):
+    """As Keras counts: the epoch in which a cooldown of 2 runs out is the first to count again."""
+    seen = []
+
+    class Watch(Callback):
+        def on_train_begin(self, run):
+            run.optimizer.param_groups[0]["lr"] = 16.0
+
+        def on_epoch_end(self, run):
+            seen.append(run.optimizer.param_groups[0]["lr"])
+
+    options = {"min_delta": 0.0, **options}
+    reduce = ReduceLROnPlateau(factor=0.5, **options)
+    train_cnn(epochs=len(losses), callbacks=[Script(losses), reduce, Watch()])
+    assert seen == rates
+    with pytest.raises(ValueError, match=r"ReduceLROnPlateau: factor must be in \[0, 1\), got 1"):
+        ReduceLROnPlateau(factor=1)
+
+
+def test_the_reason_of_an_early_stop_is_shown(capsys):
+    _, run = train_cnn(epochs=5, verbose=2, callbacks=[Script([2, 1, 3]), EarlyStopping()])
+    assert run.stop_reason == (
+        "EarlyStopping: val_loss has not improved for 1 epoch(s), best 1 in epoch 2"
+    )
+    assert capsys.readouterr().out.splitlines()[-1] == run.stop_reason
+
+
+def test_metrics_of_a_run():
+    x, y = blobs()
+    model, run = train_cnn(validation=(x, y), metrics=["top_2_accuracy"])
+    assert set(run.history) == {"loss", "top_2_accuracy", "val_loss", "val_top_2_accuracy"}
+    scores = evaluate(model, (x, y), metrics=["top_2_accuracy"])
+    assert run.history["val_top_2_accuracy"][-1] == scores["top_2_accuracy"] > 0.8
 
 
 # ---------------------------------------------------------------------------------- progress

@@ -9,7 +9,7 @@ import shlex
 import sys
 from types import SimpleNamespace
 
-from fastconv import _kernels, _threads, checkpoint, recipes, report
+from fastconv import _kernels, _threads, checkpoint, recipes
 from fastconv._random import manual_seed
 from fastconv.callbacks import TerminateOnNaN
 from fastconv.checkpoint import Checkpoint
@@ -48,10 +48,23 @@ DEFAULTS = DECISIVE | {
     "json": False,
 }
 PATHS = ("data", "out", "report")  # kept so that they hold in any folder
+
+# What a checkpoint keeps of them, and its types.
 KINDS = {
-    "data": str, "epochs": int, "batch_size": int, "lr": float, "out": str, "report": str,
-    "num_threads": int, "target_acc": float,
-}  # fmt: skip  # where not None
+    "data": (str, type(None)),
+    "recipe": (str,),
+    "epochs": (int,),
+    "batch_size": (int,),
+    "lr": (float,),
+    "seed": (int,),
+    "num_threads": (int, type(None)),
+    "target_acc": (float, type(None)),
+    "out": (str, type(None)),
+    "report": (str, type(None)),
+    "checkpoint_every": (float,),
+    "quiet": (bool,),
+    "json": (bool,),
+}
 
 _seed = common.number(int, lambda n: n >= 0, "a whole number of at least 0")
 _rate = common.number(float, lambda x: 0 < x < math.inf, "a number above 0")
@@ -119,6 +132,8 @@ def add_options(parser):
 def run(args):
     options = _options(vars(args))
     keeper = _keeper(options)
+    if options.report:
+        _report().check_report(options.report)
     try:
         return _train(options, keeper)
     except KeyboardInterrupt as interrupt:
@@ -131,8 +146,6 @@ def run(args):
 
 
 def _train(options, keeper):
-    if options.report:
-        report.check_report(options.report)
     data = common.load_data(options.data)
     recipe = recipes.RECIPES[options.recipe]
     with _threads.num_threads(options.num_threads):
@@ -145,10 +158,10 @@ def _train(options, keeper):
             data.x_train, data.y_train, options.batch_size, shuffle=True, seed=options.seed
         )
         batches.transform = recipe.transform(classifier.prepare, batches, options.epochs)
-        training = recipe.training(model, options.lr, options.epochs * len(batches))
+        training = recipe.training(model, options.lr, total_steps=options.epochs * len(batches))
         callbacks = [TerminateOnNaN()]
         if options.report:
-            curves = report.LearningCurves(classifier, data, batches, training["loss"])
+            curves = _report().LearningCurves(classifier, data, batches, training["loss"])
             callbacks.append(curves)
         if keeper is not None:
             keeper.metadata[KEY] = json.dumps(_about(options, data, classifier))
@@ -164,8 +177,7 @@ def _train(options, keeper):
                 f"training diverged, try an --lr below {options.lr:g} ({run.stop_reason})"
             )
         scores = common.test_scores(classifier, data)
-        if options.report:
-            page = report.write_report(options.report, classifier, data, curves)
+        page = options.report and _report().write_report(options.report, classifier, data, curves)
         threads = _threads.get_num_threads()
     accuracy = scores["test_accuracy"]
     say = (lambda line: None) if options.quiet else print
@@ -195,6 +207,12 @@ def _train(options, keeper):
     return status
 
 
+def _report():
+    from fastconv import report  # only where there is one: it costs start-up time
+
+    return report
+
+
 # ------------------------------------------------------------------------ checkpoint, resume
 
 
@@ -211,13 +229,15 @@ def _options(given):
                     f"--{name.replace('_', '-')} {given[name]}: the run in {resume} has "
                     f"{'the bundled MNIST' if begun[name] is None else begun[name]}"
                 )
+        if given.get("report") and not begun["report"]:
+            raise ValueError(f"--report: the run in {resume} was begun without it")
         options |= begun | {"checkpoint": resume}
-    options |= given
-    recipe = recipes.RECIPES[options["recipe"]]
+    options = SimpleNamespace(**options | given)
+    recipe = recipes.RECIPES[options.recipe]
     for name in ("epochs", "batch_size", "lr"):
-        if options[name] is None:
-            options[name] = getattr(recipe, name)
-    return SimpleNamespace(**options)
+        if getattr(options, name) is None:
+            setattr(options, name, getattr(recipe, name))
+    return options
 
 
 def _lasting(name, value):
@@ -227,11 +247,7 @@ def _lasting(name, value):
 def _about(options, data, classifier):
     """What --resume needs to know of the run."""
     return {
-        "options": {
-            name: _lasting(name, getattr(options, name))
-            for name in DEFAULTS
-            if name != "checkpoint"
-        },
+        "options": {name: _lasting(name, getattr(options, name)) for name in KINDS},
         "data": {
             "images": len(data.x_train),
             "image_shape": list(data.image_shape),
@@ -248,20 +264,12 @@ def _metadata(path):
     try:
         about = json.loads(text or "")
         options, _ = about["options"], about["data"]
-        if options.keys() == DEFAULTS.keys() - {"checkpoint"} and all(
-            map(_is_kind, options.items())
-        ):
+        known = options.keys() == KINDS.keys() and options["recipe"] in recipes.RECIPES
+        if known and all(type(value) in KINDS[name] for name, value in options.items()):
             return about
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         pass
     raise ValueError(f"{path}: not a checkpoint of fastconv train")
-
-
-def _is_kind(option):
-    name, value = option
-    if name in KINDS:
-        return value is None or type(value) is KINDS[name]
-    return type(value) is type(DEFAULTS[name])
 
 
 def _check_data(path, metadata):
