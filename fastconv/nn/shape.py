@@ -6,6 +6,12 @@ import numpy as np
 
 from fastconv import functional as F
 from fastconv._shapes import integer
+from fastconv.functional._arrays import (
+    channels_from_end,
+    channels_to_end,
+    empty,
+    is_channels_last,
+)
 from fastconv.functional.interpolate import check_interpolation
 from fastconv.nn.module import Module
 
