@@ -63,3 +63,13 @@ def test_normalize_refuses():
             normalize(np.zeros((2, 3, 4, 4)), wrong)
     with pytest.raises(ValueError, match=r"std > 0, got .* and .1.0, 0.0, 1.0."):
         normalize(np.zeros((2, 3, 4, 4)), 0, (1, 0, 1))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1001, 2**18 + 5])
+def test_statistics_of_bytes_in_any_layout(size):
+    pixels = np.random.default_rng(size).integers(0, 256, 2 * size + 1, np.uint8)
+    for images in (pixels[:size], pixels[1 : size + 1], pixels[: 2 * size : 2], pixels[size::-1]):
+        mean, std = statistics(images)
+        assert mean == pytest.approx(images.mean(dtype=np.float64) / 255, rel=1e-12)
+        expected = images.std(dtype=np.float64) / 255
+        assert std == pytest.approx(expected, rel=1e-12) if expected else std == 1

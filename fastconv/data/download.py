@@ -6,7 +6,6 @@ import hashlib
 import importlib.util
 import os
 import sys
-import tempfile
 import zlib
 from pathlib import Path
 
@@ -38,6 +37,8 @@ def fetch(name, folder, mirrors, sha256, page, unpacked=False):
     content differ.  The file appears whole or not at all.
     Raises FileNotFoundError, with `page` and `folder` for whoever downloads it by hand.
     """
+    import tempfile  # here, as it costs the start of every program
+
     how = f"download {name} from {page} and put it in {folder}"
     pooch = _pooch(f"downloading {name}", how)
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,16 +13,23 @@ def statistics(images):
     scale = _full_scale(images.dtype)
     if images.dtype == np.uint8:
         # Exact, and without a float copy of the pixels: weigh the 256 values by their counts.
-        # A megabyte at a time: bincount makes eight of each byte.
-        pixels = images.ravel(order="K")
-        parts = np.array_split(pixels, pixels.size // 2**20 + 1)
-        counts = sum(np.bincount(part, minlength=256) for part in parts)
+        counts = _counts(images.ravel(order="K"))
         values = np.arange(256.0)
         mean = np.average(values, weights=counts)
         std = np.sqrt(np.average((values - mean) ** 2, weights=counts))
     else:
         mean, std = images.mean(dtype=np.float64), images.std(dtype=np.float64)
     return float(mean / scale), float(std / scale) or 1.0
+
+
+def _counts(pixels):
+    """How often each of the 256 values is there; two at once, in half the time."""
+    pairs = pixels[: pixels.size // 2 * 2].view(np.uint16)
+    # A part at a time, which stays in cache: bincount makes eight bytes of each number.
+    parts = np.array_split(pairs, pairs.size // 2**17 + 1)
+    counts = sum(np.bincount(part, minlength=2**16) for part in parts).reshape(256, 256)
+    rest = np.bincount(pixels[2 * pairs.size :], minlength=256)
+    return counts.sum(axis=0) + counts.sum(axis=1) + rest
 
 
 def normalize(images, mean=0.0, std=1.0, dtype=np.float32):
