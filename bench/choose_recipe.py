@@ -34,11 +34,10 @@ CANDIDATES = {
     "fast, no hidden layer": replace(FAST, hidden=0),
     "fast, batch normalisation": replace(FAST, batch_norm=True, batch_size=256),
     "best": BEST,
+    "best, 7 epochs": replace(BEST, epochs=7),
     "best, 24, 48, 64 channels": replace(BEST, channels=(24, 48, 64)),
-    "best, 32, 64, 128 channels": replace(BEST, channels=(32, 64, 128)),
-    "best, 8 epochs, dropout 0.4": replace(
-        BEST, channels=(32, 64, 128), epochs=8, dropout=0.4
-    ),
+    "best, 8 epochs, 128 channels": replace(BEST, channels=(32, 64, 128), epochs=8),
+    "best, 48, 64, 64 channels": replace(BEST, channels=(48, 64, 64), epochs=7),
 }  # fmt: skip
 
 

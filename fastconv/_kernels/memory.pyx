@@ -28,6 +28,7 @@ cdef block_t kept[KEPT_BLOCKS]
 cdef int n_kept = 0
 cdef size_t kept_bytes = 0
 cdef size_t limit = KEPT_BYTES
+cdef size_t fresh = 0       # blocks that came from the system
 
 
 cdef block_t remove(int index) noexcept:
@@ -43,6 +44,7 @@ cdef block_t remove(int index) noexcept:
 
 cdef block_t take(size_t bytes) noexcept:
     """A block of so many bytes, not above a quarter more; its memory is NULL without memory."""
+    global fresh
     cdef block_t block
     cdef int i
     for i in range(n_kept - 1, -1, -1):
@@ -50,6 +52,7 @@ cdef block_t take(size_t bytes) noexcept:
             return remove(i)
     block.bytes = bytes
     block.memory = malloc(bytes + ALIGN)
+    fresh += 1
     return block
 
 
@@ -95,3 +98,8 @@ def empty_cache():
 def cached_bytes():
     """Bytes that wait for the next outputs."""
     return kept_bytes
+
+
+def fresh_blocks():
+    """Blocks taken from the system so far."""
+    return fresh
