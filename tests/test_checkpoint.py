@@ -106,6 +106,14 @@ class Experiment:
         return text, {name: (a.shape, a.tobytes()) for name, a in arrays.items()}
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_interrupts():
+    """Also where the suite runs in the background, and so ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Every(Checkpoint):
     """Keeps a copy of every file that it writes."""
 
