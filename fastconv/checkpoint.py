@@ -50,8 +50,8 @@ class Checkpoint(Callback):
     def on_train_begin(self, run):
         self._due = -math.inf if self.every is not None else math.inf
         # What a killed process left half written.
-        name = glob.escape(self.path.name)
-        for temporary in self.path.parent.glob(f".{name}.*.tmp"):
+        path = self.path.resolve()
+        for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
             temporary.unlink(missing_ok=True)
 
     def _save_if_due(self, run):

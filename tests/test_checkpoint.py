@@ -106,6 +106,14 @@ class Experiment:
         return text, {name: (a.shape, a.tobytes()) for name, a in arrays.items()}
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_interrupts():
+    """Also where the suite runs in the background, and so ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Every(Checkpoint):
     """Keeps a copy of every file that it writes."""
 
@@ -513,6 +521,13 @@ def test_bad_resumes(data, tmp_path, capsys, monkeypatch):
     shutil.copytree(data, copy)
     text = json.dumps(about | {"options": about["options"] | {"data": str(copy)}})
     save(load(state), other, load_metadata(state) | {"fastconv.train": text})
-    images = copy / "train-images-idx3-ubyte"
-    images.write_bytes(images.read_bytes()[:-1] + b"\x00")
-    assert "the data were" in refused("--resume", other)
+    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"):
+        content = (copy / name).read_bytes()
+        (copy / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        assert "the data were" in refused("--resume", other)
+        (copy / name).write_bytes(content)
+    # All as it was, but on another processor.
+    text = json.dumps(about | {"isa": "abacus"})
+    save(load(state), other, load_metadata(state) | {"fastconv.train": text})
+    assert main(["train", "--resume", str(other)]) == 0
+    assert "begun on abacus" in capsys.readouterr().err

@@ -7,7 +7,10 @@ import math
 import os
 import shlex
 import sys
+import zlib
 from types import SimpleNamespace
+
+import numpy as np
 
 from fastconv import _kernels, _threads, checkpoint, recipes
 from fastconv._random import manual_seed
@@ -152,8 +155,7 @@ def _train(options, keeper):
         manual_seed(options.seed)
         shape, classes = data.image_shape, data.num_classes
         model = recipe.model(shape, classes)
-        mean, std = statistics(data.x_train)
-        classifier = Classifier(model, shape, classes, mean, std, data.class_names)
+        classifier = Classifier(model, shape, classes, *statistics(data.x_train), data.class_names)
         batches = DataLoader(
             data.x_train, data.y_train, options.batch_size, shuffle=True, seed=options.seed
         )
@@ -164,10 +166,10 @@ def _train(options, keeper):
             curves = _report().LearningCurves(classifier, data, batches, training["loss"])
             callbacks.append(curves)
         if keeper is not None:
-            keeper.metadata[KEY] = json.dumps(_about(options, data, classifier))
+            keeper.metadata[KEY] = json.dumps(_about(options, data))
             callbacks.append(keeper)
             if options.resume:
-                _check_data(options.resume, keeper.metadata)
+                _check_same(options.resume, keeper.metadata)
         run = fit(
             model, batches, epochs=options.epochs, callbacks=callbacks, resume=options.resume,
             verbose=0 if options.quiet else "auto", **training,
@@ -244,7 +246,7 @@ def _lasting(name, value):
     return os.path.abspath(value) if name in PATHS and value is not None else value
 
 
-def _about(options, data, classifier):
+def _about(options, data):
     """What --resume needs to know of the run."""
     return {
         "options": {name: _lasting(name, getattr(options, name)) for name in KINDS},
@@ -252,9 +254,9 @@ def _about(options, data, classifier):
             "images": len(data.x_train),
             "image_shape": list(data.image_shape),
             "num_classes": data.num_classes,
-            "mean": classifier.mean,
-            "std": classifier.std,
+            "crc32": [zlib.crc32(np.ascontiguousarray(each)) for each in data[:2]],
         },
+        "isa": _kernels.isa,
     }
 
 
@@ -263,7 +265,7 @@ def _metadata(path):
     text = load_metadata(path).get(KEY)
     try:
         about = json.loads(text or "")
-        options, _ = about["options"], about["data"]
+        options, _, _ = about["options"], about["data"], about["isa"]
         known = options.keys() == KINDS.keys() and options["recipe"] in recipes.RECIPES
         if known and all(type(value) in KINDS[name] for name, value in options.items()):
             return about
@@ -272,11 +274,17 @@ def _metadata(path):
     raise ValueError(f"{path}: not a checkpoint of fastconv train")
 
 
-def _check_data(path, metadata):
-    """Another data set would do, and end somewhere else."""
-    begun, now = _metadata(path)["data"], json.loads(metadata[KEY])["data"]
-    if begun != now:
-        raise ValueError(f"{path}: the data were {begun} and are {now}")
+def _check_same(path, metadata):
+    """Refuses other data, and says when another processor will round in another way."""
+    begun, now = _metadata(path), json.loads(metadata[KEY])
+    if begun["data"] != now["data"]:
+        raise ValueError(f"{path}: the data were {begun['data']} and are {now['data']}")
+    if begun["isa"] != now["isa"]:
+        print(
+            f"fastconv train: begun on {begun['isa']}, goes on on {now['isa']}: the last bits will "
+            f"differ from those of one run (FASTCONV_ISA={begun['isa']} keeps them, where it can)",
+            file=sys.stderr,
+        )
 
 
 def _keeper(options):
