@@ -106,12 +106,7 @@ class Experiment:
         return text, {name: (a.shape, a.tobytes()) for name, a in arrays.items()}
 
 
-@pytest.fixture(autouse=True)
-def ctrl_c_interrupts():
-    """Also where the suite runs in the background, and so ignores SIGINT."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("ctrl_c_interrupts")
 
 
 class Every(Checkpoint):

@@ -223,7 +223,7 @@ def test_leaving_early_leaves_no_thread():
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals of POSIX")
-def test_interrupted_while_it_waits_for_a_batch():
+def test_interrupted_while_it_waits_for_a_batch(ctrl_c_interrupts):
     main = threading.main_thread().ident
 
     def transform(inputs, rng):
