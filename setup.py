@@ -18,7 +18,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = "fastconv/_kernels"
-FAMILIES = ("conv", "norm", "pointwise", "pool")
+FAMILIES = ("conv", "norm", "pointwise", "pool", "winograd")
 SHARED = ("types.pxd", "openmp.pxd", "vec.h", "float_mode.h")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 MSVC = sys.platform == "win32"
@@ -54,7 +54,10 @@ def variants():
     extensions = []
     for family in FAMILIES:
         source = Path(KERNELS, f"{family}.pyx")
-        includes = sorted(str(path) for path in Path(KERNELS).glob(f"{family}_*.pxi"))
+        parts = (family, "conv") if family == "winograd" else (family,)  # it shares the tile
+        includes = sorted(
+            str(path) for part in parts for path in Path(KERNELS).glob(f"{part}_*.pxi")
+        )
         for isa, (vec_bytes, flags) in ISAS.items():
             for dtype in ("f32", "f64"):
                 name = f"{family}_{isa}_{dtype}"

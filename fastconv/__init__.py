@@ -3,7 +3,7 @@
     fit, evaluate, predict, callbacks, Checkpoint, metrics         training
     nn, optim, data                                                layers, optimizers, data sets
     functional (all of it also here: fastconv.conv2d, ...)         checked functions on arrays
-    _shapes, _threads                                              sizes, thread counts
+    _shapes, _threads, _algorithm                                  sizes, thread counts, algorithms
     _kernels                                                       typed Cython, one build per ISA
 
 Each line uses only those below it.  Beside them: gradcheck, save, load, show_config.  Above them:
@@ -11,6 +11,7 @@ cli with its commands, report, and bench, which lies in the folder of that name 
 """
 
 from fastconv import callbacks, data, functional, metrics, nn, optim
+from fastconv._algorithm import algorithm, get_algorithm, set_algorithm
 from fastconv._kernels.memory import empty_cache
 from fastconv._random import manual_seed
 from fastconv._threads import get_num_threads, num_threads, set_num_threads
@@ -25,12 +26,14 @@ __all__ = [
     "Checkpoint",
     "GradcheckError",
     "History",
+    "algorithm",
     "callbacks",
     "data",
     "empty_cache",
     "evaluate",
     "fit",
     "functional",
+    "get_algorithm",
     "get_num_threads",
     "gradcheck",
     "load",
@@ -42,6 +45,7 @@ __all__ = [
     "optim",
     "predict",
     "save",
+    "set_algorithm",
     "set_num_threads",
     "show_config",
     *functional.__all__,

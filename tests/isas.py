@@ -18,7 +18,7 @@ def builds(family, isa):
 
 
 @contextmanager
-def using(isa, families=("conv", "norm", "pointwise", "pool")):
+def using(isa, families=("conv", "norm", "pointwise", "pool", "winograd")):
     """Inside, every call runs on the kernels built for `isa`."""
     with ExitStack() as stack:
         for family in families:

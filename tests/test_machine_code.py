@@ -18,7 +18,8 @@ from fastconv import _kernels
 MODULES = [
     name
     for isa in _kernels.ISAS
-    for name in (f"conv_{isa}_f32", f"conv_{isa}_f64")
+    for family in ("conv", "winograd")
+    for name in (f"{family}_{isa}_f32", f"{family}_{isa}_f64")
     if importlib.util.find_spec(f"fastconv._kernels.{name}")
 ]
 FEWEST_LOOPS = 40  # tiles of every height and width, and inner products
@@ -30,7 +31,9 @@ JUMP = re.compile(r"\sj\w+\s+([0-9a-f]+)\b")
 LEAVES = re.compile(r"\s(j\w+|call\w*|ret\w*)\b")
 FUSED = re.compile(r"\svfn?m(add|sub)\w*p[sd]\s")
 PRODUCT, SUM = re.compile(r"\sv?mulp[sd]\s"), re.compile(r"\sv?addp[sd]\s")
-ON_STACK = re.compile(r"%[xyz]mm\d+.*\(%r[sb]p|\(%r[sb]p.*%[xyz]mm\d+")
+# Below a frame pointer; %rbp without a frame is any register.
+STACK = r"(?:\(%rsp|\s-0x[0-9a-f]+\(%rbp)"
+ON_STACK = re.compile(rf"%[xyz]mm\d+.*{STACK}|{STACK}.*%[xyz]mm\d+")
 
 
 @dataclass
@@ -76,7 +79,9 @@ def test_hot_loops_do_not_spill(module):
     loops = hot_loops(disassembled(module))
     assert len(loops) >= FEWEST_LOOPS
     assert max(loop.multiply_adds for loop in loops) >= LARGEST_TILE
-    assert not [loop for loop in loops if loop.spills]
+    # The transforms of winograd keep constants there, and that is well.
+    hot = [loop for loop in loops if "conv_" in module or "_tile_" in loop.function]
+    assert not [loop for loop in hot if loop.spills]
 
 
 # What objdump prints, in small: a loop with a spilled sum, one without, and what is no hot loop.
@@ -122,7 +127,7 @@ def test_a_spill_is_seen():
     assert (clean.function, clean.multiply_adds, clean.spills) == ("tile_nv2", 2, [])
 
 
-@pytest.mark.parametrize(("operand", "spills"), [("%xmm5", 0), ("-0x78(%rsp)", 1), ("(%rbp)", 1)])
+@pytest.mark.parametrize(("operand", "spills"), [("%xmm5", 0), ("-0x78(%rsp)", 1), ("-0x8(%rbp)", 1)])
 def test_a_spill_is_seen_without_fused_multiply_adds(operand, spills):
     (loop,) = hot_loops(SEPARATE_LOOP.format(operand=operand))
     assert (loop.multiply_adds, len(loop.spills)) == (2, spills)

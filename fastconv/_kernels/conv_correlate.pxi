@@ -254,6 +254,21 @@ cdef void find_origin(const correlate_t* self, task_t* task, const real* x, idx_
         task.origin = strip
 
 
+cdef void gate_block(const correlate_t* self, const idx_t* m, idx_t n, idx_t group, idx_t block,
+                     real* y) noexcept nogil:
+    """The block of channels and positions that a task has written, all phases together."""
+    cdef const conv_t* p = &self.p
+    cdef idx_t start[AXES]
+    cdef idx_t size[AXES]
+    cdef int axis
+    for axis in range(AXES):
+        start[axis] = m[axis] * p.stretch[axis]
+        size[axis] = min(self.window.axis[axis].block * p.stretch[axis],
+                         p.out_size[axis] - start[axis])
+    gate_cuboid(p, n, group * p.out_channels + block * self.width,
+                min(self.width, p.out_channels - block * self.width), start, size, y)
+
+
 cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, const real* w,
                          const real* bias, const real* packed, real* y,
                          real* scratch) noexcept nogil:

@@ -59,11 +59,6 @@ cdef void merge_axes(conv_t* p) noexcept nogil:
             p.in_size[a] = p.out_size[a] = 1
 
 
-cdef inline idx_t even(idx_t count, idx_t most) noexcept nogil:
-    """The size of equal shares of `count`, none above `most`."""
-    return ceil_div(count, ceil_div(count, most))
-
-
 cdef idx_t tiles_cost(idx_t steps, idx_t rows, idx_t vectors, idx_t nv) noexcept nogil:
     """Multiply-adds in the time of `rows` by `vectors` of so many steps, in tiles nv wide."""
     cdef idx_t px = even(rows, tallest(nv)), tiles = ceil_div(rows, px), cost

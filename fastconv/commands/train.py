@@ -12,7 +12,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from fastconv import _kernels, _threads, checkpoint, recipes
+from fastconv import _algorithm, _kernels, _threads, checkpoint, recipes
+from fastconv._algorithm import algorithm, get_algorithm
 from fastconv._random import manual_seed
 from fastconv.callbacks import TerminateOnNaN
 from fastconv.checkpoint import Checkpoint
@@ -38,6 +39,7 @@ DECISIVE = {
     "batch_size": None,
     "lr": None,
     "seed": recipes.SEED,
+    "algorithm": None,  # get_algorithm()
 }
 # and these do not.
 DEFAULTS = DECISIVE | {
@@ -60,6 +62,7 @@ KINDS = {
     "batch_size": (int,),
     "lr": (float,),
     "seed": (int,),
+    "algorithm": (str,),
     "num_threads": (int, type(None)),
     "target_acc": (float, type(None)),
     "out": (str, type(None)),
@@ -99,6 +102,11 @@ def add_options(parser):
     parser.add_argument(
         "--seed", type=_seed, metavar="N",
         help=f"decides initial weights and order of the images (default: {recipes.SEED})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--algorithm", choices=_algorithm.ALGORITHMS,
+        help="of the convolutions: direct, winograd (kernel size 3 everywhere), or auto, winograd "
+        "where that is expected to be faster (default: FASTCONV_ALGORITHM, else direct)",
     )  # fmt: skip
     common.with_threads(parser)
     parser.add_argument(
@@ -151,7 +159,7 @@ def run(args):
 def _train(options, keeper):
     data = common.load_data(options.data)
     recipe = recipes.RECIPES[options.recipe]
-    with _threads.num_threads(options.num_threads):
+    with _threads.num_threads(options.num_threads), algorithm(options.algorithm):
         manual_seed(options.seed)
         shape, classes = data.image_shape, data.num_classes
         model = recipe.model(shape, classes)
@@ -239,6 +247,7 @@ def _options(given):
     for name in ("epochs", "batch_size", "lr"):
         if getattr(options, name) is None:
             setattr(options, name, getattr(recipe, name))
+    options.algorithm = options.algorithm or get_algorithm()
     return options
 
 

@@ -7,7 +7,7 @@ Dumoulin & Visin, "A guide to convolution arithmetic for deep learning" (2016).
 import numpy as np
 
 from fastconv import _shapes
-from fastconv.functional import _arrays, _geometry, _run
+from fastconv.functional import _arrays, _geometry, _run, _winograd
 
 __all__ = [
     "conv1d",
@@ -58,25 +58,31 @@ def regroup_filters(weight, groups=1):
 
 def _conv(
     ndim, input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, out=None,
-    num_threads=None, slope=1.0,
+    num_threads=None, algorithm=None, slope=1.0, kept=None,
 ):  # fmt: skip
-    """All three, and the activation behind: negative results are multiplied by `slope`."""
+    """All three, and the activation behind: negative results are multiplied by `slope`.
+
+    `kept`: a layer's KeptFilters.
+    """
     op = f"conv{ndim}d"
     x = _arrays.as_array(op, "input", input)
     weight = _arrays.as_array(op, "weight", weight, x.dtype)
     x, batched = _arrays.as_batch(op, "input", x, ndim)
     geometry = _geometry.conv_geometry(op, ndim, x.shape, weight, stride, padding, dilation, groups)
+    algorithm = _winograd.check(geometry, algorithm, transposed=False)
     bias = _run.check_bias(op, bias, geometry.narrow_channels, x.dtype)
     inputs = [x, weight] + ([] if bias is None else [bias])
     y, result = _run.output(op, geometry.narrow_shape, x.dtype, x, batched, out, inputs)
     filters = _run.filters(weight, geometry.groups)
-    _run.run_forward(geometry, x, filters, bias, y, num_threads, slope)
+    run = _winograd.choose(geometry, algorithm, "forward")
+    options = {} if run is _run else {"kept": kept}
+    run.run_forward(geometry, x, filters, bias, y, num_threads, slope, **options)
     return result
 
 
 def _conv_backward(
     ndim, grad_output, input, weight, stride=1, padding=0, dilation=1, groups=1,
-    needs=(True, True, True), num_threads=None, slope=1.0,
+    needs=(True, True, True), num_threads=None, algorithm=None, slope=1.0,
 ):  # fmt: skip
     """All three, and the activation before: `input` is its output, grad_input by its own."""
     op = f"conv{ndim}d_backward"
@@ -84,21 +90,24 @@ def _conv_backward(
     weight = _arrays.as_array(op, "weight", weight, x.dtype)
     x, batched = _arrays.as_batch(op, "input", x, ndim)
     geometry = _geometry.conv_geometry(op, ndim, x.shape, weight, stride, padding, dilation, groups)
+    algorithm = _winograd.check(geometry, algorithm, transposed=False)
     g = _run.check_grad_output(op, grad_output, ndim, geometry.narrow_shape, batched, x.dtype)
     need_input, *needs = _run.check_needs(op, needs)
     grad_input = grad_weight = grad_bias = None
     if need_input:
         grad, grad_input = _run.output(op, geometry.wide_shape, x.dtype, x, batched, None, ())
         filters = _run.filters(weight, geometry.groups)
-        _run.run_grad_input(geometry, g, filters, None, grad, num_threads, slope, gate=x)
+        run = _winograd.choose(geometry, algorithm, "grad_input")
+        run.run_grad_input(geometry, g, filters, None, grad, num_threads, slope, gate=x)
     if any(needs):
-        grad_weight, grad_bias = _run.run_grad_weight(geometry, x, g, weight, needs, num_threads)
+        run = _winograd.choose(geometry, algorithm, "grad_weight")
+        grad_weight, grad_bias = run.run_grad_weight(geometry, x, g, weight, needs, num_threads)
     return grad_input, grad_weight, grad_bias
 
 
 def conv1d(
     input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *,
-    out=None, num_threads=None,
+    out=None, num_threads=None, algorithm=None,
 ):  # fmt: skip
     """1-D convolution; `conv2d` and `conv3d` are the same with two and three spatial axes.
 
@@ -115,6 +124,10 @@ def conv1d(
     groups : int, divides C and O; group g of the output sees only group g of the input
     out : array for the result, of its shape and dtype, overlapping no input
     num_threads : int >= 1; default: see `set_num_threads`.  The result's bits do not depend on it
+    algorithm : "direct", "winograd" (kernel size 3, stride 1 and dilation 1 only; an error of some
+        units more in the last place, also where a receptive field holds only zeros; a NaN or
+        infinity reaches the whole tile of outputs), or "auto" (winograd where it is expected to be
+        faster); default: see `set_algorithm`
 
     Returns
     -------
@@ -131,28 +144,34 @@ def conv1d(
     Dumoulin & Visin (2016), relationships 6 and 15.  Denormal numbers count as zero, and results
     that small become zero.
     """
-    return _conv(1, input, weight, bias, stride, padding, dilation, groups, out, num_threads)
+    return _conv(
+        1, input, weight, bias, stride, padding, dilation, groups, out, num_threads, algorithm
+    )
 
 
 def conv2d(
     input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *,
-    out=None, num_threads=None,
+    out=None, num_threads=None, algorithm=None,
 ):  # fmt: skip
     """2-D convolution of (N, C, H, W); see `conv1d`."""
-    return _conv(2, input, weight, bias, stride, padding, dilation, groups, out, num_threads)
+    return _conv(
+        2, input, weight, bias, stride, padding, dilation, groups, out, num_threads, algorithm
+    )
 
 
 def conv3d(
     input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *,
-    out=None, num_threads=None,
+    out=None, num_threads=None, algorithm=None,
 ):  # fmt: skip
     """3-D convolution of (N, C, D, H, W); see `conv1d`."""
-    return _conv(3, input, weight, bias, stride, padding, dilation, groups, out, num_threads)
+    return _conv(
+        3, input, weight, bias, stride, padding, dilation, groups, out, num_threads, algorithm
+    )
 
 
 def conv1d_backward(
     grad_output, input, weight, stride=1, padding=0, dilation=1, groups=1, *,
-    needs=(True, True, True), num_threads=None,
+    needs=(True, True, True), num_threads=None, algorithm=None,
 ):  # fmt: skip
     """Gradients of `conv1d`; the 2-D and 3-D ones are the same with more spatial axes.
 
@@ -163,7 +182,7 @@ def conv1d_backward(
     Parameters
     ----------
     grad_output : (N, O, L_out) or (O, L_out), derivative of the loss by the output
-    input, weight, stride, padding, dilation, groups, num_threads : as for `conv1d`
+    input, weight, stride, padding, dilation, groups, num_threads, algorithm : as for `conv1d`
     needs : which of the three gradients to compute
 
     Returns
@@ -175,25 +194,28 @@ def conv1d_backward(
     ValueError, TypeError, OverflowError, MemoryError : as `conv1d`
     """
     return _conv_backward(
-        1, grad_output, input, weight, stride, padding, dilation, groups, needs, num_threads
-    )
+        1, grad_output, input, weight, stride, padding, dilation, groups, needs, num_threads,
+        algorithm,
+    )  # fmt: skip
 
 
 def conv2d_backward(
     grad_output, input, weight, stride=1, padding=0, dilation=1, groups=1, *,
-    needs=(True, True, True), num_threads=None,
+    needs=(True, True, True), num_threads=None, algorithm=None,
 ):  # fmt: skip
     """Gradients of `conv2d`; see `conv1d_backward`."""
     return _conv_backward(
-        2, grad_output, input, weight, stride, padding, dilation, groups, needs, num_threads
-    )
+        2, grad_output, input, weight, stride, padding, dilation, groups, needs, num_threads,
+        algorithm,
+    )  # fmt: skip
 
 
 def conv3d_backward(
     grad_output, input, weight, stride=1, padding=0, dilation=1, groups=1, *,
-    needs=(True, True, True), num_threads=None,
+    needs=(True, True, True), num_threads=None, algorithm=None,
 ):  # fmt: skip
     """Gradients of `conv3d`; see `conv1d_backward`."""
     return _conv_backward(
-        3, grad_output, input, weight, stride, padding, dilation, groups, needs, num_threads
-    )
+        3, grad_output, input, weight, stride, padding, dilation, groups, needs, num_threads,
+        algorithm,
+    )  # fmt: skip

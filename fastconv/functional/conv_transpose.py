@@ -1,6 +1,6 @@
 """Transposed convolution in 1-D, 2-D and 3-D, and its gradients."""
 
-from fastconv.functional import _arrays, _geometry, _run
+from fastconv.functional import _arrays, _geometry, _run, _winograd
 
 __all__ = [
     "conv_transpose1d",
@@ -14,7 +14,7 @@ __all__ = [
 
 def _conv_transpose(
     ndim, input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1,
-    output_size=None, out=None, num_threads=None, slope=1.0,
+    output_size=None, out=None, num_threads=None, algorithm=None, slope=1.0,
 ):  # fmt: skip
     """All three, and the activation behind: negative results are multiplied by `slope`."""
     op = f"conv_transpose{ndim}d"
@@ -24,17 +24,19 @@ def _conv_transpose(
     geometry = _geometry.transpose_geometry(
         op, ndim, x.shape, weight, stride, padding, output_padding, groups, dilation, output_size
     )
+    algorithm = _winograd.check(geometry, algorithm, transposed=True)
     bias = _run.check_bias(op, bias, geometry.wide_channels, x.dtype)
     inputs = [x, weight] + ([] if bias is None else [bias])
     y, result = _run.output(op, geometry.wide_shape, x.dtype, x, batched, out, inputs)
     filters = _run.filters(weight, geometry.groups)
-    _run.run_grad_input(geometry, x, filters, bias, y, num_threads, slope)
+    run = _winograd.choose(geometry, algorithm, "grad_input")
+    run.run_grad_input(geometry, x, filters, bias, y, num_threads, slope)
     return result
 
 
 def _conv_transpose_backward(
     ndim, grad_output, input, weight, stride=1, padding=0, output_padding=0, groups=1, dilation=1,
-    needs=(True, True, True), num_threads=None, slope=1.0,
+    needs=(True, True, True), num_threads=None, algorithm=None, slope=1.0,
 ):  # fmt: skip
     """All three, and the activation before: `input` is its output, grad_input by its own."""
     op = f"conv_transpose{ndim}d_backward"
@@ -44,15 +46,18 @@ def _conv_transpose_backward(
     geometry = _geometry.transpose_geometry(
         op, ndim, x.shape, weight, stride, padding, output_padding, groups, dilation
     )
+    algorithm = _winograd.check(geometry, algorithm, transposed=True)
     g = _run.check_grad_output(op, grad_output, ndim, geometry.wide_shape, batched, x.dtype)
     need_input, need_weight, need_bias = _run.check_needs(op, needs)
     grad_input = grad_weight = grad_bias = None
     if need_input:
         grad, grad_input = _run.output(op, geometry.narrow_shape, x.dtype, x, batched, None, ())
         filters = _run.filters(weight, geometry.groups)
-        _run.run_forward(geometry, g, filters, None, grad, num_threads, slope, gate=x)
+        run = _winograd.choose(geometry, algorithm, "forward")
+        run.run_forward(geometry, g, filters, None, grad, num_threads, slope, gate=x)
     if need_weight:
-        grad_weight, _ = _run.run_grad_weight(geometry, g, x, weight, (True, False), num_threads)
+        run = _winograd.choose(geometry, algorithm, "grad_weight")
+        grad_weight, _ = run.run_grad_weight(geometry, g, x, weight, (True, False), num_threads)
     if need_bias:
         # Not beside grad_weight: there grad_output plays the input.
         grad_bias = _run.grad_bias(op, g, num_threads)
@@ -61,7 +66,7 @@ def _conv_transpose_backward(
 
 def conv_transpose1d(
     input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, *,
-    output_size=None, out=None, num_threads=None,
+    output_size=None, out=None, num_threads=None, algorithm=None,
 ):  # fmt: skip
     """1-D transposed convolution; the 2-D and 3-D ones are the same with more spatial axes.
 
@@ -81,6 +86,9 @@ def conv_transpose1d(
     groups : int, divides I and O
     output_size : the spatial size wanted, instead of output_padding
     out, num_threads : as for `conv1d`
+    algorithm : as for `conv1d`; "winograd" applies where each phase has 3 taps: kernel size 3 at
+        stride 1, 5 or 6 at stride 2, and so on, with dilation 1.  Where the stride is not 1 the
+        gradients are direct
 
     Returns
     -------
@@ -97,35 +105,35 @@ def conv_transpose1d(
     """
     return _conv_transpose(
         1, input, weight, bias, stride, padding, output_padding, groups, dilation, output_size,
-        out, num_threads,
+        out, num_threads, algorithm,
     )  # fmt: skip
 
 
 def conv_transpose2d(
     input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, *,
-    output_size=None, out=None, num_threads=None,
+    output_size=None, out=None, num_threads=None, algorithm=None,
 ):  # fmt: skip
     """2-D transposed convolution of (N, I, H, W); see `conv_transpose1d`."""
     return _conv_transpose(
         2, input, weight, bias, stride, padding, output_padding, groups, dilation, output_size,
-        out, num_threads,
+        out, num_threads, algorithm,
     )  # fmt: skip
 
 
 def conv_transpose3d(
     input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, *,
-    output_size=None, out=None, num_threads=None,
+    output_size=None, out=None, num_threads=None, algorithm=None,
 ):  # fmt: skip
     """3-D transposed convolution of (N, I, D, H, W); see `conv_transpose1d`."""
     return _conv_transpose(
         3, input, weight, bias, stride, padding, output_padding, groups, dilation, output_size,
-        out, num_threads,
+        out, num_threads, algorithm,
     )  # fmt: skip
 
 
 def conv_transpose1d_backward(
     grad_output, input, weight, stride=1, padding=0, output_padding=0, groups=1, dilation=1, *,
-    needs=(True, True, True), num_threads=None,
+    needs=(True, True, True), num_threads=None, algorithm=None,
 ):  # fmt: skip
     """Gradients of `conv_transpose1d`; the 2-D and 3-D ones are the same with more spatial axes.
 
@@ -136,7 +144,7 @@ def conv_transpose1d_backward(
     ----------
     grad_output : (N, O, L_out) or (O, L_out); with output_size in the forward pass, name the
         output_padding that it amounted to
-    input, weight, stride, padding, output_padding, groups, dilation, num_threads :
+    input, weight, stride, padding, output_padding, groups, dilation, num_threads, algorithm :
         as for `conv_transpose1d`
     needs : which of the three gradients to compute
 
@@ -150,27 +158,27 @@ def conv_transpose1d_backward(
     """
     return _conv_transpose_backward(
         1, grad_output, input, weight, stride, padding, output_padding, groups, dilation, needs,
-        num_threads,
+        num_threads, algorithm,
     )  # fmt: skip
 
 
 def conv_transpose2d_backward(
     grad_output, input, weight, stride=1, padding=0, output_padding=0, groups=1, dilation=1, *,
-    needs=(True, True, True), num_threads=None,
+    needs=(True, True, True), num_threads=None, algorithm=None,
 ):  # fmt: skip
     """Gradients of `conv_transpose2d`; see `conv_transpose1d_backward`."""
     return _conv_transpose_backward(
         2, grad_output, input, weight, stride, padding, output_padding, groups, dilation, needs,
-        num_threads,
+        num_threads, algorithm,
     )  # fmt: skip
 
 
 def conv_transpose3d_backward(
     grad_output, input, weight, stride=1, padding=0, output_padding=0, groups=1, dilation=1, *,
-    needs=(True, True, True), num_threads=None,
+    needs=(True, True, True), num_threads=None, algorithm=None,
 ):  # fmt: skip
     """Gradients of `conv_transpose3d`; see `conv_transpose1d_backward`."""
     return _conv_transpose_backward(
         3, grad_output, input, weight, stride, padding, output_padding, groups, dilation, needs,
-        num_threads,
+        num_threads, algorithm,
     )  # fmt: skip

@@ -9,11 +9,12 @@ import operator
 
 import numpy as np
 
-from fastconv import _shapes
+from fastconv import _algorithm, _shapes
 from fastconv.functional import leaky_relu, leaky_relu_backward, relu, relu_backward
 from fastconv.functional._arrays import as_array, as_batch
 from fastconv.functional._geometry import transpose_geometry
 from fastconv.functional._run import check_grad_output
+from fastconv.functional._winograd import KeptFilters
 from fastconv.functional.conv import _conv, _conv_backward
 from fastconv.functional.conv_transpose import _conv_transpose, _conv_transpose_backward
 from fastconv.functional.padding import fold_axes, pad_axes
@@ -57,6 +58,7 @@ class _ConvNd(_AffineMap):
         groups,
         bias,
         padding_mode,
+        algorithm,
         dtype,
         rng,
     ):
@@ -80,6 +82,9 @@ class _ConvNd(_AffineMap):
                 f"got {padding_mode!r}"
             )
         self.padding_mode = padding_mode
+        if algorithm is not None:
+            _algorithm.effective(op, algorithm)
+        self.algorithm = algorithm
         channels = self.out_channels, self.in_channels
         if self.transposed:
             channels = channels[::-1]
@@ -110,25 +115,33 @@ class _Conv(_ConvNd):
         bias=True,
         padding_mode="zeros",
         *,
+        algorithm=None,
         dtype=np.float32,
         rng=None,
     ):
         self._set_up(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
-            bias, padding_mode, dtype, rng,
+            bias, padding_mode, algorithm, dtype, rng,
         )  # fmt: skip
+        self._kept = KeptFilters()
 
     def _map(self, input, slope):
         input, options, _ = self._bordered(input)
-        return _conv(self.ndim, input, *self._arrays(), **options, slope=slope)
+        # In training the next step changes the weight: not worth keeping.
+        kept = None if self.training else self._kept
+        return _conv(
+            self.ndim, input, *self._arrays(), **options, algorithm=self.algorithm, slope=slope,
+            kept=kept,
+        )  # fmt: skip
 
     def _map_backward(self, grad_output, input, needs, slope):
         padded, options, pads = self._bordered(input)
         if pads is None:
             options["slope"] = slope
         grad_input, *rest = _conv_backward(
-            self.ndim, grad_output, padded, self.weight.data, **options, needs=needs
-        )
+            self.ndim, grad_output, padded, self.weight.data, **options, needs=needs,
+            algorithm=self.algorithm,
+        )  # fmt: skip
         if pads is not None and grad_input is not None:
             grad_input = fold_axes(type(self).__name__, grad_input, pads, self.padding_mode)
             grad_input = _rectified_backward(grad_input, input, slope)
@@ -167,12 +180,13 @@ class _ConvTranspose(_ConvNd):
         dilation=1,
         padding_mode="zeros",
         *,
+        algorithm=None,
         dtype=np.float32,
         rng=None,
     ):
         self._set_up(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
-            bias, padding_mode, dtype, rng,
+            bias, padding_mode, algorithm, dtype, rng,
         )  # fmt: skip
         self.output_padding = _shapes.per_axis(
             type(self).__name__, "output_padding", output_padding, self.ndim, 0
@@ -189,9 +203,11 @@ class _ConvTranspose(_ConvNd):
     def _map(self, input, slope, output_size=None):
         options, border = self._resolved(input, output_size)
         if border is None:
-            return _conv_transpose(self.ndim, input, *self._arrays(), **options, slope=slope)
+            return _conv_transpose(
+                self.ndim, input, *self._arrays(), **options, algorithm=self.algorithm, slope=slope
+            )
         weight, bias = self._arrays()
-        output = _conv_transpose(self.ndim, input, weight, **options)
+        output = _conv_transpose(self.ndim, input, weight, **options, algorithm=self.algorithm)
         output = fold_axes(type(self).__name__, output, border.pad, self.padding_mode)
         if bias is not None:
             output += bias.reshape(-1, *(1,) * self.ndim)
@@ -212,8 +228,9 @@ class _ConvTranspose(_ConvNd):
             grad_output = pad_axes(op, grad_output, border.pad, self.padding_mode)
             grad_output = grad_output if batched else grad_output[0]
         grad_input, grad_weight, in_kernel = _conv_transpose_backward(
-            self.ndim, grad_output, input, self.weight.data, **options, needs=needs, slope=slope
-        )
+            self.ndim, grad_output, input, self.weight.data, **options, needs=needs, slope=slope,
+            algorithm=self.algorithm,
+        )  # fmt: skip
         return grad_input, grad_weight, grad_bias if in_kernel is None else in_kernel
 
     def _resolved(self, input, output_size):
@@ -257,6 +274,7 @@ class Conv2d(_Conv):
     input.
     weight and bias start uniform within 1 / sqrt(in_channels / groups * KH * KW), as in PyTorch,
     drawn from `rng` or the package's generator.
+    algorithm: as `functional.conv2d`; None is the package's, see `set_algorithm`.
     Raises ValueError or TypeError for an argument out of its range.
     """
 

@@ -1,0 +1,106 @@
+# One problem: sizes and steps, as every kernel takes them.
+
+cdef enum:
+    AXES = 3          # depth, height, width; absent axes have length 1
+    OK = 0
+    NO_MEMORY = 1
+    ALIGN = 64        # bytes: a cache line, and the widest vector
+
+
+cdef struct conv_t:
+    # One problem.  Steps are in elements; groups lie side by side along the channels.
+    idx_t batch, groups
+    idx_t in_channels, out_channels         # of one group
+    idx_t in_size[AXES]
+    idx_t out_size[AXES]
+    idx_t kernel[AXES]
+    idx_t stride[AXES]                      # of the window over the input
+    idx_t stretch[AXES]                     # of the input itself: 1, or the stride of grad_input
+    idx_t dilation[AXES]
+    idx_t pad[AXES]                         # low side; negative crops
+    idx_t in_batch, in_channel
+    idx_t in_step[AXES]
+    idx_t out_batch, out_channel
+    idx_t out_step[AXES]
+    idx_t w_group, w_out, w_in              # from filter to filter, from slice to slice
+    idx_t w_step[AXES]
+    const real* gate                        # of the output's shape, or NULL; see conv_gate.pxi
+    real slope                              # 1: neither activation nor gate
+    idx_t gate_batch, gate_channel
+    idx_t gate_step[AXES]
+
+
+cdef inline idx_t ceil_div(idx_t a, idx_t b) noexcept nogil:
+    return (a + b - 1) // b
+
+
+cdef inline idx_t round_up(idx_t a, idx_t multiple) noexcept nogil:
+    return ceil_div(a, multiple) * multiple
+
+
+cdef void* aligned(void* block) noexcept nogil:
+    """The first cache line inside a block that was allocated with ALIGN bytes to spare."""
+    return <void*> ((<size_t> block + ALIGN - 1) // ALIGN * ALIGN)
+
+
+cdef inline idx_t even(idx_t count, idx_t most) noexcept nogil:
+    """The size of equal shares of `count`, none above `most`."""
+    return ceil_div(count, ceil_div(count, most))
+
+
+cdef inline void copy(real* dst, const real* src, idx_t count) noexcept nogil:
+    """memcpy without its call: rows are short."""
+    cdef idx_t j, vectors = count // LANES
+    for j in range(vectors):
+        (<vec*> dst)[j] = (<const vec*> src)[j]
+    for j in range(vectors * LANES, count):
+        dst[j] = src[j]
+
+
+cdef inline void clear(real* dst, idx_t count) noexcept nogil:
+    cdef idx_t j
+    for j in range(count):
+        dst[j] = 0
+
+
+cdef conv_t describe(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w,
+                     const real[:, :, :, :, :] y, tuple stride, tuple dilation, tuple pad):
+    """The problem of arrays (N, G*I, *in), (G, O, I, *kernel), (N, G*O, *out)."""
+    cdef conv_t p
+    cdef int axis
+    cdef idx_t size = sizeof(real)
+    p.batch = x.shape[0]
+    p.groups, p.out_channels, p.in_channels = w.shape[0], w.shape[1], w.shape[2]
+    p.in_batch, p.in_channel = x.strides[0] // size, x.strides[1] // size
+    p.out_batch, p.out_channel = y.strides[0] // size, y.strides[1] // size
+    p.w_group, p.w_out, p.w_in = w.strides[0] // size, w.strides[1] // size, w.strides[2] // size
+    for axis in range(AXES):
+        p.in_size[axis], p.in_step[axis] = x.shape[2 + axis], x.strides[2 + axis] // size
+        p.out_size[axis], p.out_step[axis] = y.shape[2 + axis], y.strides[2 + axis] // size
+        p.kernel[axis], p.w_step[axis] = w.shape[3 + axis], w.strides[3 + axis] // size
+        p.stride[axis], p.stretch[axis] = stride[axis], 1
+        p.dilation[axis], p.pad[axis] = dilation[axis], pad[axis]
+    p.slope, p.gate = 1, NULL
+    # No gate steps as the output does, so that axes can be merged.
+    p.gate_batch, p.gate_channel, p.gate_step = p.out_batch, p.out_channel, p.out_step
+    return p
+
+
+cdef void stretch_input(conv_t* p):
+    """From the sizes of a convolution to those of its grad_input."""
+    cdef int axis
+    for axis in range(AXES):
+        p.stretch[axis] = p.stride[axis]
+        p.stride[axis] = 1
+        p.pad[axis] = p.dilation[axis] * (p.kernel[axis] - 1) - p.pad[axis]
+
+
+cdef void describe_gate(conv_t* p, const real[:, :, :, :, :] gate, double slope):
+    cdef int axis
+    cdef idx_t size = sizeof(real)
+    p.slope = <real> slope
+    if gate is not None and gate.size:
+        p.gate = &gate[0, 0, 0, 0, 0]
+        p.gate_batch, p.gate_channel = gate.strides[0] // size, gate.strides[1] // size
+        for axis in range(AXES):
+            p.gate_step[axis] = gate.strides[2 + axis] // size

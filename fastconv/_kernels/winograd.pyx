@@ -1,0 +1,162 @@
+# cython: language_level=3
+"""Winograd's minimal filtering for filters of 3 taps along each axis, stride 1, in 1-D to 3-D.
+
+# Design:
+#
+# a) A tile of 4 outputs along an axis is a product of polynomials, known from its values at 6 points
+#    (winograd_transform.pxi), so that 36 products replace 144 in 2-D.  At each point, a convolution
+#    is a product of matrices, which the register tile of the direct kernels does (conv_tile.pxi):
+#
+#    | pass       | a, rows of the tile            | b, lanes of the tile               |
+#    |------------|--------------------------------|------------------------------------|
+#    | correlate  | tiles of the transformed input | transformed filters, out channels  |
+#    | grad_weight| in channels of the same        | transformed grad_output, the same  |
+#
+# b) A task transforms the tiles it needs (winograd_tiles.pxi) and keeps them in L2 with what comes of
+#    them: extra memory is that of the threads' tiles and of the transformed filters.
+#
+# c) `correlate` is both forward and grad_input, as for the direct kernels, and so are the problems
+#    (conv_problem.pxi).  Sums are cut by the problem, not by the thread count.
+"""
+
+from cython.parallel cimport prange
+
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcmp, memcpy, memset
+
+from fastconv._kernels.openmp cimport omp_get_thread_num
+from fastconv._kernels.types cimport (
+    FLUSH_DENORMALS, FUSED, LANES, REGISTERS, even_lanes, first_lanes, idx_t,
+    interleave_high, interleave_low, lane_index, leaky, one_register, pick_lanes, prefetch, real,
+    set_float_mode, splat, sum_lanes, vec,
+)
+
+include "conv_problem.pxi"
+include "conv_scratch.pxi"
+include "conv_tile.pxi"
+include "conv_turn.pxi"
+include "conv_rows.pxi"
+include "conv_gate.pxi"
+include "winograd_transform.pxi"
+include "winograd_plan.pxi"
+include "winograd_filters.pxi"
+include "winograd_tiles.pxi"
+include "winograd_correlate.pxi"
+include "winograd_grad_weight.pxi"
+
+
+cdef int run_correlate(const conv_t* p, const real[:, :, :, :, :] x,
+                       const real[:, :, :, :, :, :] w, const real[::1] prepared,
+                       const real[::1] bias, real[:, :, :, :, :] y, int num_threads):
+    cdef int status
+    cdef const real* bias_data = &bias[0] if bias is not None else NULL
+    cdef const real* prepared_data = &prepared[0] if prepared is not None else NULL
+    with nogil:
+        status = winograd_correlate(p, &x[0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0], prepared_data,
+                                    bias_data, &y[0, 0, 0, 0, 0], num_threads)
+    return status
+
+
+cdef conv_t bare_problem(idx_t batch, idx_t groups, idx_t in_channels, idx_t out_channels,
+                         tuple kernel, tuple out_size):
+    """Without steps, which no plan looks at."""
+    cdef conv_t p
+    cdef int axis
+    memset(&p, 0, sizeof(conv_t))
+    p.batch, p.groups, p.in_channels, p.out_channels = batch, groups, in_channels, out_channels
+    for axis in range(AXES):
+        p.kernel[axis], p.out_size[axis] = kernel[axis], out_size[axis]
+    return p
+
+
+def gains(idx_t batch, idx_t groups, idx_t in_channels, idx_t out_channels, tuple kernel,
+          tuple out_size):
+    """(correlate, grad_weight): estimates of the time of the direct kernels over that of these.
+
+    Channels are those of one group.  The same for every number of threads.
+    """
+    cdef conv_t p = bare_problem(batch, groups, in_channels, out_channels, kernel, out_size)
+    cdef winograd_t correlate
+    cdef winograd_grad_t grad
+    cdef double direct = 1.1 * batch * groups * in_channels * out_channels / LANES
+    cdef double own, own_grad
+    cdef int axis
+    for axis in range(AXES):
+        direct *= kernel[axis] * out_size[axis]
+    own = FEW_THREADS * winograd_plan(&correlate, &p, FEW_THREADS) + filters_cost(&correlate)
+    winograd_grad_plan(&grad, &p)
+    own_grad = grad_cost(&grad)
+    return direct / own, direct / own_grad
+
+
+cdef winograd_t plan_filters(const real[:, :, :, :, :, :] w, tuple out_size):
+    """As far as it does not depend on batch and input."""
+    cdef winograd_t self
+    cdef conv_t p = bare_problem(1, w.shape[0], w.shape[2], w.shape[1],
+                                 (w.shape[3], w.shape[4], w.shape[5]), out_size)
+    cdef int axis
+    cdef idx_t size = sizeof(real)
+    p.w_group, p.w_out, p.w_in = w.strides[0] // size, w.strides[1] // size, w.strides[2] // size
+    for axis in range(AXES):
+        p.w_step[axis] = w.strides[3 + axis] // size
+    winograd_plan(&self, &p, 1)
+    return self
+
+
+def prepared_layout(const real[:, :, :, :, :, :] w, tuple out_size):
+    """(points along each axis, elements) of the transformed filters, for outputs of this size."""
+    cdef winograd_t self = plan_filters(w, out_size)
+    return (self.points[0], self.points[1], self.points[2]), filter_elements(&self)
+
+
+def same(const real[::1] a, const real[::1] b):
+    """Whether two arrays of one length hold the same bits."""
+    return memcmp(&a[0], &b[0], <size_t> a.shape[0] * sizeof(real)) == 0
+
+
+def prepare(const real[:, :, :, :, :, :] w, tuple out_size, real[::1] prepared, int num_threads):
+    """Transforms filters for `forward`, or regrouped ones for `grad_input`.
+
+    `out_size`: what the call will give; the batch may be any.
+    """
+    cdef winograd_t self = plan_filters(w, out_size)
+    with nogil:
+        prepare_filters(&self, &w[0, 0, 0, 0, 0, 0], &prepared[0], num_threads)
+
+
+def forward(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w,
+            const real[::1] prepared, const real[::1] bias, real[:, :, :, :, :] y,
+            const real[:, :, :, :, :] gate, double slope, tuple pad, int num_threads):
+    """y (N, G*O, *out) = bias + x (N, G*I, *in) * w (G, O, I, *kernel); `pad` is the low side.
+
+    Kernels have 3 taps along the last axes, one along those that are absent; no array is empty.
+    `prepared` is what `prepare` made of the filters, or None.  `gate` and `slope`: as the direct
+    kernels take them, see conv_gate.pxi.
+    """
+    cdef conv_t p = describe(x, w, y, (1, 1, 1), (1, 1, 1), pad)
+    describe_gate(&p, gate, slope)
+    return run_correlate(&p, x, w, prepared, bias, y, num_threads)
+
+
+def grad_input(const real[:, :, :, :, :] grad_output, const real[:, :, :, :, :, :] filters,
+               const real[::1] prepared, const real[::1] bias, real[:, :, :, :, :] grad,
+               const real[:, :, :, :, :] gate, double slope, tuple pad, int num_threads):
+    """grad (N, G*I, *in) from grad_output (N, G*O, *out) and regrouped filters (G, I, O, *kernel).
+
+    `pad` is the low padding of the convolution.
+    """
+    cdef conv_t p = describe(grad_output, filters, grad, (1, 1, 1), (1, 1, 1), pad)
+    stretch_input(&p)
+    describe_gate(&p, gate, slope)
+    return run_correlate(&p, grad_output, filters, prepared, bias, grad, num_threads)
+
+
+def grad_weight(const real[:, :, :, :, :] x, const real[:, :, :, :, :] grad_output,
+                real[:, :, :, :, :, ::1] grad, tuple pad, int num_threads):
+    """grad (G, O, I, *kernel), C-contiguous = sum over batch and positions."""
+    cdef conv_t p = describe(x, grad, grad_output, (1, 1, 1), (1, 1, 1), pad)
+    cdef int status
+    with nogil:
+        status = winograd_grad_weight(&p, &x[0, 0, 0, 0, 0], &grad_output[0, 0, 0, 0, 0],
+                                      &grad[0, 0, 0, 0, 0, 0], num_threads)
+    return status

@@ -1,0 +1,243 @@
+# Winograd's forward pass, which is also grad_input: products at each point instead of taps.
+#
+# A task transforms the input of its tiles, and then block by block of out channels multiplies them
+# with the transformed filters, point by point on the register tile, and transforms the products
+# into outputs:
+#
+#     input     [point][tile][in channel]
+#     filters   [point][in channel][lane]
+#     products  [point][tile][lane]
+#
+# Each tile of the register tile is a row, each out channel a lane.
+
+cdef void output_of_run(const winograd_t* self, const run_of_tiles_t* run, idx_t group,
+                        idx_t block, const real* products, const real* bias, real* y,
+                        real* held, real* spare) noexcept nogil:
+    """Transforms the products of a run and stores them; y is the whole output."""
+    cdef const conv_t* p = &self.p
+    cdef idx_t width = block_width(self, block), first = group * p.out_channels + block * self.width
+    cdef idx_t channels = min(width, p.out_channels - block * self.width)
+    cdef idx_t start[AXES]
+    cdef idx_t size[AXES]
+    cdef idx_t cells[AXES]
+    cdef idx_t point[AXES]
+    cdef idx_t step[AXES]
+    cdef idx_t i, i0, i1, i2, j, lane, rows
+    cdef finish_t finish
+    cdef bint direct = p.out_channel == 1 and channels == width
+    cdef const real* row
+    cdef real* o = y + run.image * p.out_batch + first * p.out_channel
+    cdef real* target
+    cdef int axis
+    for axis in range(AXES):
+        start[axis] = run.tile[axis] * self.outputs[axis]
+        cells[axis] = self.outputs[axis] * (run.count if axis == 2 else 1)
+        size[axis] = min(cells[axis], p.out_size[axis] - start[axis])
+        direct = direct and size[axis] == cells[axis]
+        o = o + start[axis] * p.out_step[axis]
+    finish.slope = p.slope if p.gate == NULL else 1
+    steps_of(self.points, self.product_point, point)
+    if direct:
+        step[0], step[1], step[2] = p.out_step[0], p.out_step[1], p.out_step[2]
+        target = o
+    else:
+        steps_of(cells, width, step)
+        target = held
+    for j in range(run.count):
+        for i in range(ceil_div(width, LANES)):
+            lane = i * LANES
+            finish.bias = bias + lane
+            transform_output(self.points, products + j * width + lane, point,
+                             target + j * self.outputs[2] * step[2] + lane, step, spare,
+                             &finish)
+    if not direct:
+        # Rows that follow each other in memory are turned together.
+        rows = size[1] if (p.out_step[1] == size[2] * p.out_step[2]
+                           and size[2] == cells[2]) else 1
+        for i0 in range(size[0]):
+            for i in range(ceil_div(size[1], rows)):
+                i1 = i * rows
+                row = held + i0 * step[0] + i1 * step[1]
+                target = o + i0 * p.out_step[0] + i1 * p.out_step[1]
+                if p.out_step[2] == 1 and p.out_channel != 1:
+                    pixels_to_planes(row, width, rows * size[2], channels, target, p.out_channel)
+                elif p.out_channel == 1:
+                    for i2 in range(rows * size[2]):
+                        copy(target + i2 * p.out_step[2], row + i2 * width, channels)
+                else:
+                    store(row, width, rows * size[2], channels, target, p.out_step[2],
+                          p.out_channel)
+    if p.gate != NULL and p.slope != 1:
+        gate_cuboid(p, run.image, first, channels, start, size, y)
+
+
+cdef void multiply_points(const winograd_t* self, idx_t tiles, idx_t first, idx_t last,
+                          const real* input, const real* filters, const real* zeros,
+                          real* products) noexcept nogil:
+    """Some blocks of filters at every point, the tiles in the rows of the register tile."""
+    cdef idx_t channels = self.p.in_channels, nv, width, block, t, q, i
+    cdef idx_t px, at = 0
+    cdef stream_t s
+    s.n_outer, s.n_inner = 1, channels
+    s.a_off = s.b_off = &at
+    s.a_unit = s.b_unit = 0
+    s.a_row, s.a_step = self.pixel, 1
+    s.slope = 1
+    for t in range(self.n_points):
+        for block in range(first, last):
+            width = block_width(self, block)
+            nv = width // LANES
+            px = even(tiles, tallest(nv))
+            s.b_step = s.o_row = width
+            for i in range(ceil_div(tiles, px)):
+                q = i * px
+                run_tile(<int> min(px, tiles - q), <int> nv, &s,
+                         input + t * self.input_point + q * self.pixel,
+                         filters + block * self.block_elements + t * self.filter_point,
+                         LANE_BIAS, zeros,
+                         products + ((block - first) * self.n_points + t) * self.product_point
+                         + q * width)
+
+
+cdef struct workshop_t:
+    # The scratch of one thread.
+    real* input
+    real* products
+    real* strip
+    real* held
+    real* bias
+    real* zeros
+    real* filters           # of its blocks, where they are not shared
+    real* spare
+
+
+cdef idx_t strip_cells(const winograd_t* self) noexcept nogil:
+    return (self.points[0] * self.points[1]
+            * ((self.run - 1) * self.outputs[2] + self.points[2]))
+
+
+cdef idx_t lay_out(const winograd_t* self, real* scratch, workshop_t* shop) noexcept nogil:
+    """Shares out the scratch; returns its elements."""
+    cdef idx_t at = 0
+    shop.input = scratch
+    at += self.n_points * self.input_point
+    shop.products = scratch + at
+    at += self.group * self.n_points * self.product_point
+    shop.strip = scratch + at
+    at += round_up(strip_cells(self) * self.pixel, ALIGN)
+    shop.held = scratch + at
+    at += round_up(self.outputs[0] * self.outputs[1] * self.outputs[2] * self.run * self.width,
+                   ALIGN)
+    shop.bias = scratch + at
+    at += round_up(self.width, ALIGN)
+    shop.zeros = scratch + at
+    at += round_up(self.width, ALIGN)
+    shop.filters = scratch + at
+    at += 0 if self.shared else self.chunk * self.block_elements
+    shop.spare = scratch + at
+    at += 2 * 216 * LANES
+    return round_up(at, ALIGN)
+
+
+cdef void winograd_task(const winograd_t* self, idx_t index, const real* x, const real* w,
+                        const real* shared, const real* bias, real* y,
+                        real* scratch) noexcept nogil:
+    cdef const conv_t* p = &self.p
+    cdef idx_t task = index % self.n_tasks, rest = index // self.n_tasks
+    cdef idx_t chunk = rest % self.n_chunks, group = rest // self.n_chunks
+    cdef idx_t first = task * self.task_runs, last = min(self.n_runs, first + self.task_runs)
+    cdef idx_t r, tiles = 0, width, lane, k, c, block, some
+    cdef idx_t first_block = chunk * self.chunk
+    cdef idx_t last_block = min(self.n_blocks, first_block + self.chunk)
+    cdef side_t side = input_side(self)
+    cdef workshop_t shop
+    cdef run_of_tiles_t run
+    cdef const real* filters
+    lay_out(self, scratch, &shop)
+    clear(shop.zeros, self.width)
+    for r in range(first, last):
+        run = find_run(self, r)
+        transform_run(INPUT, self, &side, &run, x + group * p.in_channels * p.in_channel,
+                      p.in_channels, self.pixel, shop.strip, shop.input + tiles * self.pixel,
+                      self.input_point, shop.spare)
+        tiles += run.count
+    if shared != NULL:
+        filters = shared + group * self.n_blocks * self.block_elements
+    else:
+        filters = shop.filters - first_block * self.block_elements
+    while first_block < last_block:
+        some = min(self.group, last_block - first_block)
+        for block in range(first_block, first_block + some if shared == NULL else first_block):
+            for c in range(p.in_channels):
+                transform_filters(self, w, group, block, c,
+                                  shop.filters + (block - chunk * self.chunk)
+                                  * self.block_elements)
+        multiply_points(self, tiles, first_block, first_block + some, shop.input, filters,
+                        shop.zeros, shop.products)
+        for block in range(first_block, first_block + some):
+            width = block_width(self, block)
+            for lane in range(width):
+                k = block * self.width + lane
+                shop.bias[lane] = (bias[group * p.out_channels + k]
+                                   if bias != NULL and k < p.out_channels else 0)
+            tiles = 0
+            for r in range(first, last):
+                run = find_run(self, r)
+                output_of_run(self, &run, group, block,
+                              shop.products + (block - first_block) * self.n_points
+                              * self.product_point + tiles * width,
+                              shop.bias, y, shop.held, shop.spare)
+                tiles += run.count
+        first_block += some
+
+
+cdef idx_t filter_elements(const winograd_t* self) noexcept nogil:
+    """Of all transformed filters."""
+    return self.p.groups * self.n_blocks * self.block_elements
+
+
+cdef void prepare_filters(const winograd_t* self, const real* w, real* packed,
+                          int num_threads) noexcept nogil:
+    cdef idx_t i, block, channels = self.p.in_channels
+    cdef unsigned mode
+    for i in prange(self.p.groups * self.n_blocks * channels, num_threads=num_threads,
+                    schedule="static"):
+        mode = set_float_mode(FLUSH_DENORMALS)
+        block = i // channels
+        transform_filters(self, w, block // self.n_blocks, block % self.n_blocks, i % channels,
+                          packed + block * self.block_elements)
+        set_float_mode(mode)
+
+
+cdef int winograd_correlate(const conv_t* problem, const real* x, const real* w,
+                            const real* prepared, const real* bias, real* y,
+                            int num_threads) noexcept nogil:
+    """`prepared`: the transformed filters, or NULL."""
+    cdef winograd_t self
+    cdef workshop_t shop
+    cdef idx_t i, elements, own
+    cdef unsigned mode
+    cdef real* memory
+    cdef real* scratch
+    cdef const real* filters = prepared
+    winograd_plan(&self, problem, num_threads)
+    self.shared = self.shared or prepared != NULL
+    elements = lay_out(&self, NULL, &shop)
+    own = filter_elements(&self) if self.shared and prepared == NULL else 0
+    memory = <real*> take_scratch(
+        <size_t> (own + num_threads * elements) * sizeof(real) + ALIGN)
+    if memory == NULL:
+        return NO_MEMORY
+    scratch = <real*> aligned(memory)
+    if own > 0:
+        filters = scratch
+        prepare_filters(&self, w, scratch, num_threads)
+        scratch = scratch + own
+    for i in prange(self.n_tasks * self.n_chunks * self.p.groups, num_threads=num_threads,
+                    schedule="dynamic"):
+        mode = set_float_mode(FLUSH_DENORMALS)
+        winograd_task(&self, i, x, w, filters, bias, y,
+                      scratch + omp_get_thread_num() * elements)
+        set_float_mode(mode)
+    give_scratch(memory)
+    return OK

@@ -1,0 +1,246 @@
+# Winograd's grad_weight: the adjoint of the forward pass in its filters.
+#
+#     grad[k, c] = G' [ sum over tiles of  (A grad_output)[k] * (B' input)[c] ]
+#
+# At each point, input channels are the rows of the register tile and output channels its lanes; the
+# sum runs over tiles.  The sums of a chunk of in channels and a chunk of out channels stay in L2
+# while tiles go by.  Long sums are cut into parts by the problem, each part goes back to taps by
+# itself, and parts are added in order.
+
+cdef enum:
+    SUM_BYTES = 768 * 1024      # of a task, in L2
+    UNIT_BYTES = 384 * 1024     # of the transformed input of a unit
+    MANY_TASKS = 16             # for which long sums are cut
+    LONG_PART = 128             # tiles: going back to taps costs as much as several
+
+
+cdef struct winograd_grad_t:
+    winograd_t base
+    idx_t c_chunk, c_chunks     # in channels of a task, and how often that goes into all of them
+    idx_t pixel                 # c_chunk in whole vectors
+    idx_t k_chunk, k_chunks     # blocks of out channels of a task
+    idx_t n_units, n_parts      # units of tiles in all, and parts of the sum
+    idx_t sum_point, sum_block  # from point to point of the sums of a block, from block to block
+    idx_t part_elements         # of all weights
+
+
+cdef void winograd_grad_plan(winograd_grad_t* self, const conv_t* problem) noexcept nogil:
+    cdef winograd_t* base = &self.base
+    cdef const conv_t* p = &base.p
+    cdef idx_t vectors, chunks, cost, least = -1, per_point, channels, blocks, tiles
+    base.p = problem[0]
+    cut_tiles(base)
+    choose_width(base)
+    vectors = ceil_div(p.in_channels, LANES)
+    per_point = <idx_t> SUM_BYTES // (base.n_points * base.width * <idx_t> sizeof(real))
+    # Each chunk of one side transforms all of the other side again.
+    for chunks in range(1, base.n_blocks + 1):
+        blocks = ceil_div(base.n_blocks, chunks)
+        channels = min(vectors, max(<idx_t> 1, per_point // blocks // LANES))
+        cost = (chunks * vectors + ceil_div(vectors, channels) * base.n_blocks * base.nv)
+        if least < 0 or cost < least:
+            least = cost
+            self.k_chunk = blocks
+            self.c_chunk = even(vectors, channels) * LANES
+    self.c_chunk = min(self.c_chunk, p.in_channels)
+    self.c_chunks = ceil_div(p.in_channels, self.c_chunk)
+    self.k_chunks = ceil_div(base.n_blocks, self.k_chunk)
+    self.pixel = round_up(self.c_chunk, LANES)
+    tiles = <idx_t> UNIT_BYTES // (base.n_points * self.pixel * <idx_t> sizeof(real))
+    cut_runs(base, min(<idx_t> MOST_TILES, max(<idx_t> 8, tiles)))
+    self.n_units = base.n_tasks
+    self.n_parts = min(ceil_div(MANY_TASKS, p.groups * self.c_chunks * self.k_chunks),
+                       max(<idx_t> 1, all_tiles(base) // LONG_PART))
+    self.n_parts = min(self.n_parts, self.n_units)
+    base.input_point = odd_lines(base.task_tiles * self.pixel)
+    base.product_point = odd_lines(base.task_tiles * base.width)
+    self.sum_point = odd_lines(self.c_chunk * base.width)
+    self.sum_block = base.n_points * self.sum_point
+    self.part_elements = (p.groups * p.out_channels * p.in_channels
+                          * p.kernel[0] * p.kernel[1] * p.kernel[2])
+
+
+cdef idx_t grad_cost(const winograd_grad_t* self) noexcept nogil:
+    """Multiply-adds of vectors in the time of everything."""
+    cdef const winograd_t* base = &self.base
+    cdef const conv_t* p = &base.p
+    cdef idx_t tiles = all_tiles(base), px = even(self.c_chunk, tallest(base.nv))
+    cdef idx_t channels = self.c_chunks * self.pixel // LANES, lanes = base.n_blocks * base.nv
+    # Sums are loaded and stored once for each unit.
+    cdef idx_t products = tiles * tile_cost(px, base.nv) + self.n_units * 4 * px * base.nv
+    products *= self.c_chunks * ceil_div(self.c_chunk, px) * base.n_blocks
+    return p.groups * base.n_points * (
+        products
+        + tiles * TILE_STEPS * (channels * self.k_chunks + lanes * self.c_chunks)
+        + self.n_parts * FILTER_STEPS * p.in_channels * lanes)
+
+
+cdef struct grad_workshop_t:
+    # The scratch of one thread.
+    real* sums
+    real* input
+    real* grad_output
+    real* strip
+    real* spare
+
+
+cdef idx_t lay_out_grad(const winograd_grad_t* self, real* scratch,
+                        grad_workshop_t* shop) noexcept nogil:
+    """Shares out the scratch; returns its elements."""
+    cdef const winograd_t* base = &self.base
+    cdef idx_t at = 0
+    shop.sums = scratch
+    at += self.k_chunk * self.sum_block
+    shop.input = scratch + at
+    at += base.n_points * base.input_point
+    shop.grad_output = scratch + at
+    at += base.n_points * base.product_point
+    shop.strip = scratch + at
+    at += round_up(strip_cells(base) * max(self.pixel, base.width), ALIGN)
+    shop.spare = scratch + at
+    at += 2 * 216 * LANES
+    return round_up(at, ALIGN)
+
+
+cdef void add_products(const winograd_grad_t* self, idx_t tiles, idx_t channels, idx_t width,
+                       const real* input, const real* grad_output, real* sums) noexcept nogil:
+    """One block of out channels at every point."""
+    cdef const winograd_t* base = &self.base
+    cdef idx_t nv = width // LANES, px = even(channels, tallest(nv)), at = 0, t, c, i
+    cdef stream_t s
+    s.n_outer, s.n_inner = 1, tiles
+    s.a_off = s.b_off = &at
+    s.a_unit = s.b_unit = 0
+    s.a_row, s.a_step, s.b_step = 1, self.pixel, width
+    s.o_row = width
+    s.slope = 1
+    for t in range(base.n_points):
+        for i in range(ceil_div(channels, px)):
+            c = i * px
+            run_tile(<int> min(px, channels - c), <int> nv, &s, input + t * base.input_point + c,
+                     grad_output + t * base.product_point, ADD, NULL,
+                     sums + t * self.sum_point + c * width)
+
+
+cdef void store_taps(const winograd_grad_t* self, idx_t group, idx_t c0, idx_t channels,
+                     idx_t block, const real* sums, real* grad, real* spare) noexcept nogil:
+    """GRAD_FILTER of the sums of a block, into filters [out channel][in channel][tap]."""
+    cdef const winograd_t* base = &self.base
+    cdef const conv_t* p = &base.p
+    cdef idx_t width = block_width(base, block), taps = p.kernel[0] * p.kernel[1] * p.kernel[2]
+    cdef idx_t first = block * base.width, c, k0, k, t, i, j, used
+    cdef idx_t s_step[AXES]
+    cdef idx_t d_step[AXES]
+    cdef real cells[27 * 16]
+    cdef real* filter
+    steps_of(base.points, self.sum_point, s_step)
+    steps_of(p.kernel, LANES, d_step)
+    for i in range(ceil_div(width, LANES)):
+        k0 = i * LANES
+        for c in range(channels):
+            transform_grad_filter(base.points, sums + c * width + k0, s_step, cells, d_step,
+                                  spare)
+            used = min(<idx_t> LANES, p.out_channels - first - k0)
+            filter = grad + ((group * p.out_channels + first + k0) * p.in_channels + c0 + c) * taps
+            if c < channels - 1 and (channels - 1 - c) * taps >= LANES:
+                # Whole vectors run over what comes next, and is written later.
+                for j in range(ceil_div(taps, LANES)):
+                    t = j * LANES
+                    turn_square(cells + t * LANES, LANES, taps - t, cells + taps * LANES, 0,
+                                filter + t, p.in_channels * taps, used)
+            else:
+                for k in range(used):
+                    for t in range(taps):
+                        filter[k * p.in_channels * taps + t] = cells[t * LANES + k]
+
+
+cdef void winograd_grad_task(const winograd_grad_t* self, idx_t index, const real* x,
+                             const real* g, real* grad, real* parts,
+                             real* scratch) noexcept nogil:
+    """One part of the sum, for one chunk of in channels and one of out channels."""
+    cdef const winograd_t* base = &self.base
+    cdef const conv_t* p = &base.p
+    cdef idx_t part = index % self.n_parts, rest = index // self.n_parts
+    cdef idx_t c0 = rest % self.c_chunks * self.c_chunk, chunk, group
+    cdef idx_t channels = min(self.c_chunk, p.in_channels - c0)
+    cdef idx_t unit, r, first, last, tiles, block, width, k0
+    cdef side_t input = input_side(base), grad_output = grad_output_side(base)
+    cdef grad_workshop_t shop
+    cdef run_of_tiles_t run
+    rest //= self.c_chunks
+    chunk = rest % self.k_chunks
+    group = rest // self.k_chunks
+    lay_out_grad(self, scratch, &shop)
+    memset(shop.sums, 0, <size_t> (self.k_chunk * self.sum_block) * sizeof(real))
+    x = x + (group * p.in_channels + c0) * p.in_channel
+    g = g + group * p.out_channels * p.out_channel
+    for unit in range(part * self.n_units // self.n_parts,
+                      (part + 1) * self.n_units // self.n_parts):
+        first = unit * base.task_runs
+        last = min(base.n_runs, first + base.task_runs)
+        tiles = 0
+        for r in range(first, last):
+            run = find_run(base, r)
+            transform_run(INPUT, base, &input, &run, x, channels, self.pixel, shop.strip,
+                          shop.input + tiles * self.pixel, base.input_point, shop.spare)
+            tiles += run.count
+        for block in range(chunk * self.k_chunk, min(base.n_blocks, (chunk + 1) * self.k_chunk)):
+            width = block_width(base, block)
+            k0 = block * base.width
+            tiles = 0
+            for r in range(first, last):
+                run = find_run(base, r)
+                transform_run(GRAD_OUTPUT, base, &grad_output, &run, g + k0 * p.out_channel,
+                              min(width, p.out_channels - k0), width, shop.strip,
+                              shop.grad_output + tiles * width, base.product_point, shop.spare)
+                tiles += run.count
+            add_products(self, tiles, channels, width, shop.input, shop.grad_output,
+                         shop.sums + (block - chunk * self.k_chunk) * self.sum_block)
+    if part > 0:
+        grad = parts + (part - 1) * self.part_elements
+    for block in range(chunk * self.k_chunk, min(base.n_blocks, (chunk + 1) * self.k_chunk)):
+        store_taps(self, group, c0, channels, block,
+                   shop.sums + (block - chunk * self.k_chunk) * self.sum_block, grad, shop.spare)
+
+
+cdef void add_grad_parts(const winograd_grad_t* self, idx_t index, idx_t share, const real* parts,
+                         real* grad) noexcept nogil:
+    """grad += all parts but the first, which it is, in order; for one share of the weights."""
+    cdef idx_t first = index * share, last = min(self.part_elements, first + share), part, i
+    for part in range(self.n_parts - 1):
+        for i in range(first, last):
+            grad[i] += parts[part * self.part_elements + i]
+
+
+cdef int winograd_grad_weight(const conv_t* problem, const real* x, const real* g, real* grad,
+                              int num_threads) noexcept nogil:
+    """grad is C-contiguous: (G, O, I, *kernel)."""
+    cdef winograd_grad_t self
+    cdef grad_workshop_t shop
+    cdef idx_t i, elements, shared, share = 4096
+    cdef unsigned mode
+    cdef void* memory
+    cdef real* parts
+    cdef real* scratch
+    winograd_grad_plan(&self, problem)
+    elements = lay_out_grad(&self, NULL, &shop)
+    shared = round_up((self.n_parts - 1) * self.part_elements, ALIGN)
+    memory = take_scratch(<size_t> (shared + num_threads * elements) * sizeof(real) + ALIGN)
+    if memory == NULL:
+        return NO_MEMORY
+    parts = <real*> aligned(memory)
+    scratch = parts + shared
+    for i in prange(self.base.p.groups * self.k_chunks * self.c_chunks * self.n_parts,
+                    num_threads=num_threads, schedule="dynamic"):
+        mode = set_float_mode(FLUSH_DENORMALS)
+        winograd_grad_task(&self, i, x, g, grad, parts,
+                           scratch + omp_get_thread_num() * elements)
+        set_float_mode(mode)
+    if self.n_parts > 1:
+        for i in prange(ceil_div(self.part_elements, share), num_threads=num_threads,
+                        schedule="static"):
+            mode = set_float_mode(FLUSH_DENORMALS)
+            add_grad_parts(&self, i, share, parts, grad)
+            set_float_mode(mode)
+    give_scratch(memory)
+    return OK

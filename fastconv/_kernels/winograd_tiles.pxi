@@ -1,0 +1,125 @@
+# Reading tiles: of the input, or of grad_output, in any order of memory, into transformed ones.
+
+cdef side_t input_side(const winograd_t* self) noexcept nogil:
+    cdef side_t side
+    cdef int axis
+    side.image, side.channel = self.p.in_batch, self.p.in_channel
+    side.next_tile = self.outputs[2]
+    for axis in range(AXES):
+        side.size[axis], side.step[axis] = self.p.in_size[axis], self.p.in_step[axis]
+        side.pad[axis], side.tile[axis] = self.p.pad[axis], self.points[axis]
+    return side
+
+
+cdef side_t grad_output_side(const winograd_t* self) noexcept nogil:
+    cdef side_t side
+    cdef int axis
+    side.image, side.channel = self.p.out_batch, self.p.out_channel
+    side.next_tile = self.outputs[2]
+    for axis in range(AXES):
+        side.size[axis], side.step[axis] = self.p.out_size[axis], self.p.out_step[axis]
+        side.pad[axis], side.tile[axis] = 0, self.outputs[axis]
+    return side
+
+
+cdef const real* side_end(const side_t* side, idx_t channels, const real* x) noexcept nogil:
+    """Past the last cell of an image, or x itself where memory runs backwards."""
+    cdef int axis
+    cdef const real* end = x + (channels - 1) * side.channel + 1
+    if side.channel < 0:
+        return x
+    for axis in range(AXES):
+        if side.step[axis] < 0:
+            return x
+        end = end + (side.size[axis] - 1) * side.step[axis]
+    return end
+
+
+cdef inline void gather_pixel_row(const span_t* span, const real* x, idx_t step, idx_t plane,
+                                  idx_t channels, real* strip, idx_t pixel) noexcept nogil:
+    """One row of pixels, from any order of memory."""
+    cdef idx_t j, c
+    cdef const real* source
+    cdef real* target
+    clear(strip, span.low * pixel)
+    for j in range(span.low, span.high):
+        source = x + span.source + j * step
+        target = strip + j * pixel
+        if plane == 1:
+            copy(target, source, channels)
+        else:
+            for c in range(channels):
+                target[c] = source[c * plane]
+        clear(target + channels, pixel - channels)
+    clear(strip + span.high * pixel, (span.cells - span.high) * pixel)
+
+
+cdef struct cells_t:
+    # What a run reads, in the array itself or in a strip.
+    const real* first
+    idx_t step[AXES]
+
+
+cdef cells_t find_cells(const winograd_t* self, const side_t* side, const run_of_tiles_t* run,
+                        const real* x, idx_t channels, idx_t pixel, real* strip) noexcept nogil:
+    """Fills the strip unless pixels of whole vectors can be read where they are."""
+    cdef cells_t cells
+    cdef idx_t start[AXES]
+    cdef idx_t size[AXES]
+    cdef idx_t j0, j1, i0, i1
+    cdef span_t span
+    cdef bint inside = side.channel == 1 and pixel == channels
+    cdef const real* end
+    cdef const real* row
+    cdef real* target
+    cdef int axis
+    x = x + run.image * side.image
+    end = side_end(side, channels, x)
+    for axis in range(AXES):
+        start[axis] = run.tile[axis] * self.outputs[axis] - side.pad[axis]
+        size[axis] = side.tile[axis] + (run.count - 1) * side.next_tile * (axis == 2)
+        inside = inside and start[axis] >= 0 and start[axis] + size[axis] <= side.size[axis]
+    if inside:
+        cells.first = x
+        for axis in range(AXES):
+            cells.first = cells.first + start[axis] * side.step[axis]
+            cells.step[axis] = side.step[axis]
+        return cells
+    cells.first = strip
+    steps_of(size, pixel, cells.step)
+    span.cell, span.cells, span.source = 0, size[2], start[2] * side.step[2]
+    span.low = min(span.cells, max(<idx_t> 0, -start[2]))
+    span.high = max(span.low, min(span.cells, side.size[2] - start[2]))
+    for j0 in range(size[0]):
+        for j1 in range(size[1]):
+            i0, i1 = start[0] + j0, start[1] + j1
+            target = strip + j0 * cells.step[0] + j1 * cells.step[1]
+            row = x + i0 * side.step[0] + i1 * side.step[1]
+            if i0 < 0 or i0 >= side.size[0] or i1 < 0 or i1 >= side.size[1]:
+                clear(target, size[2] * pixel)
+            elif side.step[2] == 1 and side.channel != 1:
+                turn_pixel_row(&span, 1, row, side.channel, 1, channels, end, target, pixel)
+            else:
+                gather_pixel_row(&span, row, side.step[2], side.channel, channels, target, pixel)
+    return cells
+
+
+cdef void transform_run(transform_t kind, const winograd_t* self, const side_t* side,
+                        const run_of_tiles_t* run, const real* x, idx_t channels, idx_t pixel,
+                        real* strip, real* target, idx_t point, real* spare) noexcept nogil:
+    """[point][tile][channel] of one run, INPUT or GRAD_OUTPUT, the channels in whole vectors."""
+    cdef cells_t cells = find_cells(self, side, run, x, channels, pixel, strip)
+    cdef idx_t step[AXES]
+    cdef idx_t i, j, c
+    cdef const real* tile
+    steps_of(self.points, point, step)
+    for j in range(run.count):
+        tile = cells.first + j * side.next_tile * cells.step[2]
+        for i in range(ceil_div(pixel, LANES)):
+            c = i * LANES
+            if kind == INPUT:
+                transform_input(self.points, tile + c, cells.step, target + j * pixel + c, step,
+                                spare)
+            else:
+                transform_grad_output(self.points, tile + c, cells.step, target + j * pixel + c,
+                                      step, spare)

@@ -1,0 +1,252 @@
+# The transforms of Winograd's convolution, F(4, 3) and F(2, 3) along each axis.
+#
+# A polynomial product is fixed by its values at enough points.  Along one axis, the 3 taps of a
+# filter and 4 outputs make do with 6 points instead of 12 products: 0, A, -A, B, -B and infinity;
+# 2 outputs with 4: 0, 1, -1 and infinity.  In matrices (Lavin & Gray 2015, "Fast algorithms for
+# convolutional neural networks", equation 8):
+#
+#     output = A' [(G filter) * (B' input)]           B': INPUT, G: FILTER, A': OUTPUT
+#
+# The gradient by the filter is the adjoint in the filter of the same expression:
+#
+#     grad_filter = G' [(B' input) * (A grad_output)]     A: GRAD_OUTPUT, G': GRAD_FILTER
+#
+# The error grows with the spread of the points' powers.  A = 3/4, B = 3/2 is exact in binary and
+# leaves a sixth of the largest error of the usual 1 and 2 (bench/winograd_points.py).
+
+cdef extern from *:
+    """
+    #define POINT_A ((real)0.75)
+    #define POINT_B ((real)1.5)
+    #define A2 (POINT_A * POINT_A)
+    #define B2 (POINT_B * POINT_B)
+    #define A3 (A2 * POINT_A)
+    #define B3 (B2 * POINT_B)
+    /* Of the polynomial with these roots: x (x^2 - A2) (x^2 - B2) = x^5 - ROOTS x^3 + PRODUCT x. */
+    #define ROOTS (A2 + B2)
+    #define PRODUCT (A2 * B2)
+    /* One over the polynomial's slope at 0, A and B. */
+    #define AT_0 (1 / PRODUCT)
+    #define AT_A (1 / (2 * A2 * (A2 - B2)))
+    #define AT_B (1 / (2 * B2 * (B2 - A2)))
+    #define HALF ((real)0.5)
+    """
+    real POINT_A, POINT_B, A2, B2, A3, B3, ROOTS, PRODUCT, AT_0, AT_A, AT_B, HALF
+
+
+cdef enum:
+    TAPS = 3            # of a filter along each axis
+    MOST_POINTS = 6     # along an axis
+
+
+cdef enum transform_t:
+    INPUT
+    FILTER
+    OUTPUT
+    GRAD_OUTPUT
+    GRAD_FILTER
+
+
+cdef inline idx_t length_before(transform_t KIND, idx_t points) noexcept nogil:
+    """Cells of a line along an axis of so many points."""
+    return (TAPS if KIND == FILTER
+            else points - TAPS + 1 if KIND == GRAD_OUTPUT else points)
+
+
+cdef inline idx_t length_after(transform_t KIND, idx_t points) noexcept nogil:
+    return (TAPS if KIND == GRAD_FILTER
+            else points - TAPS + 1 if KIND == OUTPUT else points)
+
+
+cdef inline vec get(const real* s, idx_t step, int i) noexcept nogil:
+    return (<const vec*> (s + i * step))[0]
+
+
+cdef inline void put(real* d, idx_t step, int i, vec x) noexcept nogil:
+    (<vec*> (d + i * step))[0] = x
+
+
+cdef struct finish_t:
+    # What happens to outputs after the last axis: bias[lane] is added, negative ones are scaled.
+    const real* bias
+    real slope
+
+
+cdef inline void put_output(const finish_t* finish, real* d, idx_t step, int i,
+                            vec x) noexcept nogil:
+    if finish != NULL:
+        x = x + (<const vec*> finish.bias)[0]
+        if finish.slope != 1:
+            x = leaky(x, finish.slope)
+    put(d, step, i, x)
+
+
+cdef inline void line_of_6(transform_t KIND, const real* s, idx_t s_step, real* d,
+                           idx_t d_step, const finish_t* finish) noexcept nogil:
+    cdef vec s0 = get(s, s_step, 0), s1 = get(s, s_step, 1), s2 = get(s, s_step, 2)
+    cdef vec s3 = s0, s4 = s0, s5 = s0, even_a, even_b, odd_a, odd_b
+    if KIND != FILTER:
+        s3 = get(s, s_step, 3)
+    if KIND != FILTER and KIND != GRAD_OUTPUT:
+        s4 = get(s, s_step, 4)
+        s5 = get(s, s_step, 5)
+    if KIND == INPUT:
+        even_a = s4 - s2 * B2
+        odd_a = (s3 - s1 * B2) * POINT_A
+        even_b = s4 - s2 * A2
+        odd_b = (s3 - s1 * A2) * POINT_B
+        put(d, d_step, 0, s4 - s2 * ROOTS + s0 * PRODUCT)
+        put(d, d_step, 1, even_a + odd_a)
+        put(d, d_step, 2, even_a - odd_a)
+        put(d, d_step, 3, even_b + odd_b)
+        put(d, d_step, 4, even_b - odd_b)
+        put(d, d_step, 5, s5 - s3 * ROOTS + s1 * PRODUCT)
+    elif KIND == FILTER:
+        even_a = (s0 + s2 * A2) * AT_A
+        odd_a = s1 * (POINT_A * AT_A)
+        even_b = (s0 + s2 * B2) * AT_B
+        odd_b = s1 * (POINT_B * AT_B)
+        put(d, d_step, 0, s0 * AT_0)
+        put(d, d_step, 1, even_a + odd_a)
+        put(d, d_step, 2, even_a - odd_a)
+        put(d, d_step, 3, even_b + odd_b)
+        put(d, d_step, 4, even_b - odd_b)
+        put(d, d_step, 5, s2)
+    elif KIND == OUTPUT:
+        even_a = s1 + s2
+        odd_a = s1 - s2
+        even_b = s3 + s4
+        odd_b = s3 - s4
+        put_output(finish, d, d_step, 0, s0 + even_a + even_b)
+        put_output(finish, d, d_step, 1, odd_a * POINT_A + odd_b * POINT_B)
+        put_output(finish, d, d_step, 2, even_a * A2 + even_b * B2)
+        put_output(finish, d, d_step, 3, odd_a * A3 + odd_b * B3 + s5)
+    elif KIND == GRAD_OUTPUT:
+        even_a = s0 + s2 * A2
+        odd_a = s1 * POINT_A + s3 * A3
+        even_b = s0 + s2 * B2
+        odd_b = s1 * POINT_B + s3 * B3
+        put(d, d_step, 0, s0)
+        put(d, d_step, 1, even_a + odd_a)
+        put(d, d_step, 2, even_a - odd_a)
+        put(d, d_step, 3, even_b + odd_b)
+        put(d, d_step, 4, even_b - odd_b)
+        put(d, d_step, 5, s3)
+    else:
+        even_a = (s1 + s2) * AT_A
+        odd_a = (s1 - s2) * AT_A
+        even_b = (s3 + s4) * AT_B
+        odd_b = (s3 - s4) * AT_B
+        put(d, d_step, 0, s0 * AT_0 + even_a + even_b)
+        put(d, d_step, 1, odd_a * POINT_A + odd_b * POINT_B)
+        put(d, d_step, 2, even_a * A2 + even_b * B2 + s5)
+
+
+cdef inline void line_of_4(transform_t KIND, const real* s, idx_t s_step, real* d,
+                           idx_t d_step, const finish_t* finish) noexcept nogil:
+    cdef vec s0 = get(s, s_step, 0), s1 = get(s, s_step, 1), s2 = s0, s3 = s0
+    if KIND != GRAD_OUTPUT:
+        s2 = get(s, s_step, 2)
+    if KIND != GRAD_OUTPUT and KIND != FILTER:
+        s3 = get(s, s_step, 3)
+    if KIND == INPUT:
+        put(d, d_step, 0, s0 - s2)
+        put(d, d_step, 1, s2 + s1)
+        put(d, d_step, 2, s2 - s1)
+        put(d, d_step, 3, s3 - s1)
+    elif KIND == FILTER:
+        put(d, d_step, 0, s0)
+        put(d, d_step, 1, (s0 + s2) * HALF + s1 * HALF)
+        put(d, d_step, 2, (s0 + s2) * HALF - s1 * HALF)
+        put(d, d_step, 3, s2)
+    elif KIND == OUTPUT:
+        put_output(finish, d, d_step, 0, s0 + s1 + s2)
+        put_output(finish, d, d_step, 1, s1 - s2 + s3)
+    elif KIND == GRAD_OUTPUT:
+        put(d, d_step, 0, s0)
+        put(d, d_step, 1, s0 + s1)
+        put(d, d_step, 2, s0 - s1)
+        put(d, d_step, 3, s1)
+    else:
+        put(d, d_step, 0, s0 + (s1 + s2) * HALF)
+        put(d, d_step, 1, (s1 - s2) * HALF)
+        put(d, d_step, 2, (s1 + s2) * HALF + s3)
+
+
+cdef inline void lines(transform_t KIND, idx_t points, idx_t n1, idx_t n2, const real* s,
+                       idx_t s_step, idx_t s1, idx_t s2, real* d, idx_t d_step, idx_t d1,
+                       idx_t d2, const finish_t* finish) noexcept nogil:
+    """n1 by n2 lines."""
+    cdef idx_t i, j
+    if points == MOST_POINTS:
+        for i in range(n1):
+            for j in range(n2):
+                line_of_6(KIND, s + i * s1 + j * s2, s_step, d + i * d1 + j * d2, d_step,
+                          finish)
+    else:
+        for i in range(n1):
+            for j in range(n2):
+                line_of_4(KIND, s + i * s1 + j * s2, s_step, d + i * d1 + j * d2, d_step,
+                          finish)
+
+
+cdef inline void transform(transform_t KIND, const idx_t* points, const real* s,
+                           const idx_t* s_step, real* d, const idx_t* d_step, real* spare,
+                           const finish_t* finish) noexcept nogil:
+    """All axes of one tile, a vector in each cell, the last axis first.
+
+    An axis of one point is absent.  `spare` holds two tiles of vectors.
+    """
+    cdef idx_t n[AXES]
+    cdef idx_t step[AXES]
+    cdef idx_t next_step[AXES]
+    cdef real* target
+    cdef int axis, last = 0, a, b
+    while last < AXES - 1 and points[last] == 1:
+        last += 1
+    for axis in range(AXES):
+        n[axis] = length_before(KIND, points[axis]) if points[axis] > 1 else 1
+        step[axis] = s_step[axis]
+    for axis in range(AXES - 1, last - 1, -1):
+        a, b = (0 if axis else 1), (1 if axis == 2 else 2)
+        if axis == last:
+            target = d
+            next_step[0], next_step[1], next_step[2] = d_step[0], d_step[1], d_step[2]
+        else:
+            # Two halves of `spare` in turn.
+            target = spare if axis == 2 else spare + 216 * LANES
+            next_step[2] = LANES
+            next_step[1] = MOST_POINTS * LANES
+            next_step[0] = MOST_POINTS * MOST_POINTS * LANES
+        lines(KIND, points[axis], n[a], n[b], s, step[axis], step[a], step[b],
+              target, next_step[axis], next_step[a], next_step[b],
+              finish if axis == last else NULL)
+        n[axis] = length_after(KIND, points[axis])
+        s = target
+        step[0], step[1], step[2] = next_step[0], next_step[1], next_step[2]
+
+
+cdef void transform_input(const idx_t* points, const real* s, const idx_t* s_step, real* d,
+                          const idx_t* d_step, real* spare) noexcept nogil:
+    transform(INPUT, points, s, s_step, d, d_step, spare, NULL)
+
+
+cdef void transform_filter(const idx_t* points, const real* s, const idx_t* s_step, real* d,
+                           const idx_t* d_step, real* spare) noexcept nogil:
+    transform(FILTER, points, s, s_step, d, d_step, spare, NULL)
+
+
+cdef void transform_output(const idx_t* points, const real* s, const idx_t* s_step, real* d,
+                           const idx_t* d_step, real* spare,
+                           const finish_t* finish) noexcept nogil:
+    transform(OUTPUT, points, s, s_step, d, d_step, spare, finish)
+
+
+cdef void transform_grad_output(const idx_t* points, const real* s, const idx_t* s_step, real* d,
+                                const idx_t* d_step, real* spare) noexcept nogil:
+    transform(GRAD_OUTPUT, points, s, s_step, d, d_step, spare, NULL)
+
+
+cdef void transform_grad_filter(const idx_t* points, const real* s, const idx_t* s_step, real* d,
+                                const idx_t* d_step, real* spare) noexcept nogil:
+    transform(GRAD_FILTER, points, s, s_step, d, d_step, spare, NULL)
