@@ -45,6 +45,7 @@ class Fastconv:
     """Ours, as a user calls it."""
 
     name = "fastconv"
+    algorithm = "direct"
 
     def __init__(self, threads):
         self._threads = fastconv.num_threads(threads)
@@ -58,17 +59,18 @@ class Fastconv:
 
     def calls(self, problem, arrays, layout):
         x, weight, grad_output = arrays
-        self._kernel = _kernels.conv[x.dtype.char]
+        self._kernel = self._family()[x.dtype.char]
         self._kernel.scratch_bytes()  # that of earlier calls
         forward = getattr(fastconv, problem.operation)
         backward = getattr(fastconv, problem.operation + "_backward")
+        arguments = problem.arguments | {"algorithm": self.algorithm}
 
         def gradient(at):
             needs = tuple(i == at for i in range(3))
-            return lambda: backward(grad_output, x, weight, **problem.arguments, needs=needs)[at]
+            return lambda: backward(grad_output, x, weight, **arguments, needs=needs)[at]
 
         return {
-            "forward": lambda: forward(x, weight, **problem.arguments),
+            "forward": lambda: forward(x, weight, **arguments),
             "grad_input": gradient(0),
             "grad_weight": gradient(1),
         }
@@ -76,6 +78,24 @@ class Fastconv:
     def extra_bytes(self):
         """Scratch and packed weights since the last look."""
         return self._kernel.scratch_bytes()
+
+    def _family(self):
+        return _kernels.conv
+
+
+class Winograd(Fastconv):
+    """Ours by another algorithm, where it applies in all passes and channels are not too few."""
+
+    name = "winograd"
+    algorithm = "winograd"
+
+    def layouts(self, problem, dtype):
+        applies = {*problem.kernel} == {3} and {*problem.stride, *problem.dilation} == {1}
+        channels = min(problem.in_channels, problem.out_channels) // problem.groups
+        return LAYOUTS if applies and channels >= 16 else ()
+
+    def _family(self):
+        return _kernels.winograd
 
 
 class Torch:
@@ -211,7 +231,7 @@ PACKAGES = {"torch": "torch", "onnxruntime": "'fastconv[bench]'", "im2col": "'fa
 
 def present(peers, threads):
     """fastconv and those of the peers that are installed; a line on stderr for each other."""
-    contestants = [Fastconv(threads)]
+    contestants = [Fastconv(threads), Winograd(threads)]
     for peer in peers:
         try:
             contestants.append(KINDS[peer](threads))

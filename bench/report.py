@@ -6,6 +6,7 @@ import statistics
 from fastconv.bench import PASSES, PEERS
 
 OURS = "fastconv"
+WINOGRAD = "winograd"  # ours, too, by another algorithm
 
 
 class Cell:
@@ -25,8 +26,8 @@ class Cell:
             default=math.nan,
         )
 
-    def ratio(self, peers, layout=None):
-        return self.seconds(peers, layout) / self.seconds([OURS], layout)
+    def ratio(self, peers, layout=None, ours=OURS):
+        return self.seconds(peers, layout) / self.seconds([ours], layout)
 
     def first(self, name):
         """The row of a contestant's first layout, NCHW where it was measured; or None."""
@@ -62,6 +63,7 @@ def heading(figures):
         f"by layout: GFLOP/s of fastconv's best block of {figures['rounds']} (and of the median "
         "one), and its share of the roof so far"
     )
+    yield "by winograd: GFLOP/s of the direct sum, which it does not do; error of the largest value"
     yield "by peer: its time / ours, above 1 we are faster: NCHW as called | best format of each"
     yield "1st: the first call in ms, and as a multiple of a later one"
     yield "memory: KiB of scratch and packed weights, and their share of im2col's matrix"
@@ -94,6 +96,28 @@ def lines(figures, layer=None):
             row = cell.first(contestant)
             text += f" {1e3 * row['first']:7.2f} {row['first'] / row['best']:5.1f}x"
         yield (text + _memory(cell)).rstrip()
+        if any(contestant == WINOGRAD for contestant, _ in cell.rows):
+            yield " " * (width + 1) + _winograd_line(figures, cell, flops, layouts, names)
+
+
+def _winograd_line(figures, cell, flops, layouts, names):
+    """The same pass by winograd; GFLOP/s are those of the direct sum, which it does not do."""
+    by_layout = [
+        f"{layout} {flops / cell.rows[WINOGRAD, layout]['best'] / 1e9:.0f} "
+        f"({cell.ratio([OURS], layout, WINOGRAD):.2f}x direct)"
+        for layout in layouts
+    ]
+    by_peer = [
+        f"{peer} {_ratio(cell.ratio([peer], 'nchw', WINOGRAD))} | "
+        f"{_ratio(cell.ratio([peer], None, WINOGRAD))}"
+        for peer in names
+        if not math.isnan(cell.ratio([peer], None, WINOGRAD))
+    ]
+    errors = (cell.first(name)["error"] for name in (WINOGRAD, OURS))
+    return (
+        f"by winograd: {', '.join(by_layout + by_peer)}, error "
+        + "{:.0e}, direct {:.0e}".format(*errors)
+    )
 
 
 def summary(figures):
@@ -104,12 +128,19 @@ def summary(figures):
         return
     every = cells(figures)
     yield f"{'pass':<12} {'peer':<12} {'format':<14} {'geo. mean':>9} {'least':>6}  below 1"
+    yield from _means(every, names, OURS)
+    if any(row["contestant"] == WINOGRAD for row in figures["rows"]):
+        yield "by winograd, another algorithm, in the layers that it applies to:"
+        yield from _means(every, names, WINOGRAD)
+
+
+def _means(every, names, ours):
     for direction in PASSES:
         for peer in [*names, "all"] if len(names) > 1 else names:
             for layout, text in (("nchw", "NCHW as called"), (None, "best")):
                 group = names if peer == "all" else [peer]
                 found = {
-                    layer: cell.ratio(group, layout)
+                    layer: cell.ratio(group, layout, ours)
                     for (layer, each), cell in every.items()
                     if each == direction
                 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+import fastconv
 from fastconv import _kernels
 from fastconv.bench import PASSES, contestants
 from fastconv.bench.problems import parse
@@ -17,6 +18,8 @@ from fastconv.bench.roof import Roof
 
 SCHEMA = 1
 OURS = contestants.Fastconv.name
+WINOGRAD = contestants.Winograd.name
+WINOGRAD_ERROR = 250  # units of rounding, of the largest value
 WARM_UP = parse("mb8ic16ih16oc32kh3ph1")  # loads code and starts threads before any first call
 
 
@@ -71,7 +74,7 @@ def _run_layer(problem, passes, present, layouts, dtype, rounds, block_seconds):
     for contestant in present:
         for layout in contestant.layouts(problem, dtype):
             # Ours in the layouts asked for; a peer in all that it has, for we face its best.
-            if contestant.name == OURS and layout not in layouts:
+            if contestant.name in (OURS, WINOGRAD) and layout not in layouts:
                 continue
             if layout not in arrays:
                 arrays[layout] = contestants.draw(problem, layout, dtype)
@@ -92,6 +95,10 @@ def _run_layer(problem, passes, present, layouts, dtype, rounds, block_seconds):
                 }
                 results[key] = np.asarray(result)
         check_equal(problem, direction, results)
+        if any(name == WINOGRAD for name, _ in results):
+            exact = exact_result(problem, direction, arrays[layouts[0]])
+            for key in results:
+                rows[direction, key]["error"] = error(results[key], exact)
         results.clear()
     for layout in layouts:
         check_adjoint(problem, arrays[layout], calls[OURS, layout])
@@ -106,17 +113,31 @@ def check_equal(problem, direction, results):
     """Everybody's result against our first one, to the rounding of a sum of so many terms."""
     ours = next(result for (name, _), result in results.items() if name == OURS)
     terms = max(1, problem.flops // 2 // ours.size)
-    allowed = 8 * np.finfo(ours.dtype).eps * (math.sqrt(terms) + 1)
     for (name, layout), result in results.items():
         if result.shape != ours.shape:
             raise WrongResult(f"{problem} {direction}: {name} has the shape {result.shape}, "
                               f"fastconv {ours.shape}")  # fmt: skip
-        error = np.abs(result - ours).max() / max(np.abs(result).max(), 1e-30)
-        if not error <= allowed:
+        allowed = 8 * np.finfo(ours.dtype).eps * (math.sqrt(terms) + 1)
+        if name == WINOGRAD:
+            allowed = WINOGRAD_ERROR * np.finfo(ours.dtype).eps
+        found = error(ours, result)
+        if not found <= allowed:
             raise WrongResult(
-                f"{problem} {direction}: {name} {layout} and fastconv differ by {error:.1e} of "
+                f"{problem} {direction}: {name} {layout} and fastconv differ by {found:.1e} of "
                 f"the largest value, rounding explains {allowed:.1e}"
             )
+
+
+def error(result, expected):
+    """The largest, over the largest value."""
+    return float(np.abs(result - expected).max() / max(np.abs(expected).max(), 1e-30))
+
+
+def exact_result(problem, direction, arrays):
+    """The pass in float64."""
+    exact = tuple(array.astype(np.float64) for array in arrays)
+    with contextlib.closing(contestants.Fastconv(fastconv.get_num_threads())) as direct:
+        return direct.calls(problem, exact, "nchw")[direction]()
 
 
 def check_adjoint(problem, arrays, calls):

@@ -193,6 +193,19 @@ def test_figures_of_a_run_without_peers(tmp_path, capsys):
     assert sum(line.startswith((TINY, "up ")) for line in lines) == 6
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_winograd_is_measured_beside_the_direct_sum_with_its_error(dtype, tmp_path, capsys):
+    layer = "mb1ic16ih9oc20kh3ph1"
+    figures = measured(tmp_path, "--layers", layer, "--peers", "none", "--dtype", dtype)
+    rows = {(row["pass"], row["contestant"], row["layout"]): row for row in figures["rows"]}
+    assert set(rows) == set(itertools.product(PASSES, ("fastconv", "winograd"), LAYOUTS))
+    unit = np.finfo(dtype).eps
+    for (_, name, _), row in rows.items():
+        assert 0 <= row["error"] <= (200 if name == "winograd" else 20) * unit
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.strip().startswith("by winograd: nchw ") for line in lines) == 3
+
+
 def test_peers_are_measured_in_all_their_layouts(tmp_path, capsys):
     for module in ("torch", "onnx", "onnxruntime", "threadpoolctl"):
         pytest.importorskip(module)

@@ -127,7 +127,9 @@ def test_a_spill_is_seen():
     assert (clean.function, clean.multiply_adds, clean.spills) == ("tile_nv2", 2, [])
 
 
-@pytest.mark.parametrize(("operand", "spills"), [("%xmm5", 0), ("-0x78(%rsp)", 1), ("-0x8(%rbp)", 1)])
+@pytest.mark.parametrize(
+    ("operand", "spills"), [("%xmm5", 0), ("-0x78(%rsp)", 1), ("-0x8(%rbp)", 1)]
+)
 def test_a_spill_is_seen_without_fused_multiply_adds(operand, spills):
     (loop,) = hot_loops(SEPARATE_LOOP.format(operand=operand))
     assert (loop.multiply_adds, len(loop.spills)) == (2, spills)
