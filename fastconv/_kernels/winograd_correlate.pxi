@@ -10,65 +10,102 @@
 #
 # Each tile of the register tile is a row, each out channel a lane.
 
-cdef void output_of_run(const winograd_t* self, const run_of_tiles_t* run, idx_t group,
-                        idx_t block, const real* products, const real* bias, real* y,
-                        real* held, real* spare) noexcept nogil:
-    """Transforms the products of a run and stores them; y is the whole output."""
+cdef inline bint gate_alongside(const conv_t* p) noexcept nogil:
+    """Whether the gate lies in memory as the output does, pixel by pixel."""
+    cdef int axis
+    if p.gate == NULL or p.slope == 1 or p.out_channel != 1 or p.gate_channel != 1:
+        return False
+    for axis in range(AXES):
+        if p.gate_step[axis] != p.out_step[axis]:
+            return False
+    return True
+
+
+cdef void store_part(const conv_t* p, const idx_t* size, const idx_t* cells, idx_t channels,
+                     idx_t width, const real* held, real* o) noexcept nogil:
+    """The part of the cells held, [cell][lane], that is of the output."""
+    cdef idx_t i, i0, i2, rows
+    cdef const real* row
+    cdef real* target
+    # Rows that follow each other in memory are turned together.
+    rows = size[1] if p.out_step[1] == size[2] * p.out_step[2] and size[2] == cells[2] else 1
+    for i0 in range(size[0]):
+        for i in range(ceil_div(size[1], rows)):
+            row = held + (i0 * cells[1] + i * rows) * cells[2] * width
+            target = o + i0 * p.out_step[0] + i * rows * p.out_step[1]
+            if p.out_step[2] == 1 and p.out_channel != 1:
+                pixels_to_planes(row, width, rows * size[2], channels, target, p.out_channel)
+            elif p.out_channel == 1:
+                for i2 in range(rows * size[2]):
+                    copy(target + i2 * p.out_step[2], row + i2 * width, channels)
+            else:
+                store(row, width, rows * size[2], channels, target, p.out_step[2], p.out_channel)
+
+
+cdef void output_of_part(const winograd_t* self, const run_of_tiles_t* part, idx_t first,
+                         idx_t channels, idx_t width, const real* products, const real* bias,
+                         real* y, real* held, real* spare) noexcept nogil:
+    """Transforms the products of some neighbours and stores them; y is the whole output."""
     cdef const conv_t* p = &self.p
-    cdef idx_t width = block_width(self, block), first = group * p.out_channels + block * self.width
-    cdef idx_t channels = min(width, p.out_channels - block * self.width)
     cdef idx_t start[AXES]
     cdef idx_t size[AXES]
     cdef idx_t cells[AXES]
     cdef idx_t point[AXES]
     cdef idx_t step[AXES]
-    cdef idx_t i, i0, i1, i2, j, lane, rows
+    cdef idx_t i, j, lane
     cdef finish_t finish
     cdef bint direct = p.out_channel == 1 and channels == width
-    cdef const real* row
-    cdef real* o = y + run.image * p.out_batch + first * p.out_channel
+    cdef real* o = y + part.image * p.out_batch + first * p.out_channel
     cdef real* target
     cdef int axis
+    finish.gate = NULL
+    finish.slope = p.slope if p.gate == NULL else 1
     for axis in range(AXES):
-        start[axis] = run.tile[axis] * self.outputs[axis]
-        cells[axis] = self.outputs[axis] * (run.count if axis == 2 else 1)
+        start[axis] = part.tile[axis] * self.outputs[axis]
+        cells[axis] = self.outputs[axis] * (part.count if axis == 2 else 1)
         size[axis] = min(cells[axis], p.out_size[axis] - start[axis])
         direct = direct and size[axis] == cells[axis]
         o = o + start[axis] * p.out_step[axis]
-    finish.slope = p.slope if p.gate == NULL else 1
     steps_of(self.points, self.product_point, point)
     if direct:
         step[0], step[1], step[2] = p.out_step[0], p.out_step[1], p.out_step[2]
         target = o
+        if gate_alongside(p):
+            finish.o, finish.gate, finish.slope = y, p.gate, p.slope
+            finish.gate = finish.gate + part.image * (p.gate_batch - p.out_batch)
     else:
         steps_of(cells, width, step)
         target = held
-    for j in range(run.count):
-        for i in range(ceil_div(width, LANES)):
+    for j in range(part.count):
+        for i in range(width // LANES):
             lane = i * LANES
             finish.bias = bias + lane
             transform_output(self.points, products + j * width + lane, point,
                              target + j * self.outputs[2] * step[2] + lane, step, spare,
                              &finish)
     if not direct:
-        # Rows that follow each other in memory are turned together.
-        rows = size[1] if (p.out_step[1] == size[2] * p.out_step[2]
-                           and size[2] == cells[2]) else 1
-        for i0 in range(size[0]):
-            for i in range(ceil_div(size[1], rows)):
-                i1 = i * rows
-                row = held + i0 * step[0] + i1 * step[1]
-                target = o + i0 * p.out_step[0] + i1 * p.out_step[1]
-                if p.out_step[2] == 1 and p.out_channel != 1:
-                    pixels_to_planes(row, width, rows * size[2], channels, target, p.out_channel)
-                elif p.out_channel == 1:
-                    for i2 in range(rows * size[2]):
-                        copy(target + i2 * p.out_step[2], row + i2 * width, channels)
-                else:
-                    store(row, width, rows * size[2], channels, target, p.out_step[2],
-                          p.out_channel)
-    if p.gate != NULL and p.slope != 1:
-        gate_cuboid(p, run.image, first, channels, start, size, y)
+        store_part(p, size, cells, channels, width, held, o)
+    if p.gate != NULL and p.slope != 1 and finish.gate == NULL:
+        gate_cuboid(p, part.image, first, channels, start, size, y)
+
+
+cdef void output_of_run(const winograd_t* self, const run_of_tiles_t* run, idx_t group,
+                        idx_t block, const real* products, const real* bias, real* y,
+                        real* held, real* spare) noexcept nogil:
+    """The outputs of a run at one block of channels."""
+    cdef const conv_t* p = &self.p
+    cdef idx_t width = block_width(self, block), first = group * p.out_channels + block * self.width
+    cdef idx_t channels = min(width, p.out_channels - block * self.width)
+    cdef run_of_tiles_t part = run[0]
+    cdef idx_t end = (run.tile[2] + run.count) * self.outputs[2]
+    # Of pixels only the last tile of a row may need to be held.
+    if p.out_channel == 1 and end > p.out_size[2] and run.count > 1:
+        part.count -= 1
+        output_of_part(self, &part, first, channels, width, products, bias, y, held, spare)
+        products = products + part.count * width
+        part.tile[2] += part.count
+        part.count = 1
+    output_of_part(self, &part, first, channels, width, products, bias, y, held, spare)
 
 
 cdef void multiply_points(const winograd_t* self, idx_t tiles, idx_t first, idx_t last,

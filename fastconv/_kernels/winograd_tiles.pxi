@@ -104,22 +104,53 @@ cdef cells_t find_cells(const winograd_t* self, const side_t* side, const run_of
     return cells
 
 
+cdef inline bint column_inside(const winograd_t* self, const side_t* side,
+                               idx_t tile) noexcept nogil:
+    """Whether a tile lies between the first column and the last."""
+    cdef idx_t start = tile * self.outputs[2] - side.pad[2]
+    return start >= 0 and start + side.tile[2] <= side.size[2]
+
+
+cdef run_of_tiles_t next_part(const winograd_t* self, const side_t* side,
+                              const run_of_tiles_t* run, idx_t done, bint pixels) noexcept nogil:
+    """What follows the tiles that are `done`: all the rest, or of pixels neighbours of a kind.
+
+    Tiles at an edge go by a strip; those inside need none where pixels are whole vectors.
+    """
+    cdef run_of_tiles_t part = run[0]
+    cdef bint inside
+    part.tile[2] += done
+    part.count -= done
+    if pixels:
+        inside = column_inside(self, side, part.tile[2])
+        part.count = 1
+        while (done + part.count < run.count
+               and column_inside(self, side, part.tile[2] + part.count) == inside):
+            part.count += 1
+    return part
+
+
 cdef void transform_run(transform_t kind, const winograd_t* self, const side_t* side,
                         const run_of_tiles_t* run, const real* x, idx_t channels, idx_t pixel,
                         real* strip, real* target, idx_t point, real* spare) noexcept nogil:
     """[point][tile][channel] of one run, INPUT or GRAD_OUTPUT, the channels in whole vectors."""
-    cdef cells_t cells = find_cells(self, side, run, x, channels, pixel, strip)
+    cdef run_of_tiles_t part
+    cdef cells_t cells
     cdef idx_t step[AXES]
-    cdef idx_t i, j, c
+    cdef idx_t i, j, c, done = 0
     cdef const real* tile
     steps_of(self.points, point, step)
-    for j in range(run.count):
-        tile = cells.first + j * side.next_tile * cells.step[2]
-        for i in range(ceil_div(pixel, LANES)):
-            c = i * LANES
-            if kind == INPUT:
-                transform_input(self.points, tile + c, cells.step, target + j * pixel + c, step,
-                                spare)
-            else:
-                transform_grad_output(self.points, tile + c, cells.step, target + j * pixel + c,
-                                      step, spare)
+    while done < run.count:
+        part = next_part(self, side, run, done, side.channel == 1 and pixel == channels)
+        cells = find_cells(self, side, &part, x, channels, pixel, strip)
+        for j in range(part.count):
+            tile = cells.first + j * side.next_tile * cells.step[2]
+            for i in range(pixel // LANES):
+                c = i * LANES
+                if kind == INPUT:
+                    transform_input(self.points, tile + c, cells.step, target + c, step, spare)
+                else:
+                    transform_grad_output(self.points, tile + c, cells.step, target + c, step,
+                                          spare)
+            target = target + pixel
+        done += part.count

@@ -67,16 +67,22 @@ cdef inline void put(real* d, idx_t step, int i, vec x) noexcept nogil:
 
 
 cdef struct finish_t:
-    # What happens to outputs after the last axis: bias[lane] is added, negative ones are scaled.
+    # What happens to outputs after the last axis: bias[lane] is added, negative ones are scaled, or
+    # those whose gate is not positive, which lies at gate where the output is at o.
     const real* bias
     real slope
+    const real* gate
+    const real* o
 
 
 cdef inline void put_output(const finish_t* finish, real* d, idx_t step, int i,
                             vec x) noexcept nogil:
     if finish != NULL:
         x = x + (<const vec*> finish.bias)[0]
-        if finish.slope != 1:
+        if finish.gate != NULL:
+            x = gated(x, (<const vec*> (finish.gate + (d + i * step - finish.o)))[0],
+                      finish.slope)
+        elif finish.slope != 1:
             x = leaky(x, finish.slope)
     put(d, step, i, x)
 
