@@ -1,6 +1,7 @@
 """Training beside PyTorch: images per second and peak memory on the same networks.
 
-    python bench/bench_train.py [--networks NAMES] [--threads N] [--rounds N] [--json FILE]
+    python bench/bench_train.py [--networks NAMES] [--algorithm auto] [--threads N]
+        [--rounds N] [--json FILE]
 
 Both sides have the same network, data, order, loss and optimizer, from the same weights; all data
 are in memory; each runs in NCHW and in channels-last order.  The losses of the first steps are
@@ -11,6 +12,7 @@ A ratio above 1 means that fastconv is faster, and for memory that it takes more
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -21,6 +23,7 @@ import numpy as np
 
 import fastconv
 from fastconv import nn, optim
+from fastconv._algorithm import ALGORITHMS
 from fastconv.data import mnist, normalize
 from fastconv.recipes import RECIPES
 
@@ -272,10 +275,15 @@ def memory(name, threads):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--networks", default=",".join(NETWORKS), help="default: %(default)s")
+    parser.add_argument("--algorithm", choices=ALGORITHMS, help="of ours (default: direct)")
     parser.add_argument("--threads", type=int, default=fastconv.get_num_threads())
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", metavar="FILE", help="write all figures there")
     options = parser.parse_args()
+    if options.algorithm:
+        fastconv.set_algorithm(options.algorithm)
+        os.environ["FASTCONV_ALGORITHM"] = options.algorithm  # of the processes, too
+    print(f"algorithm {fastconv.get_algorithm()}")
     print(f"{options.threads} threads; images/s, median of {options.rounds} blocks, in NCHW and in")
     print("channels-last order; ratios of the better order of each; MB that training adds")
     print(f"{'network':<10} {'fastconv':>15} {'torch':>15} {'ratio':>6}  {'MB':>5} {'torch':>5} "

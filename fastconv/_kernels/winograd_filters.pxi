@@ -1,5 +1,9 @@
 # Transformed filters, for all tasks of a call, or of many calls.
 
+cdef enum:
+    FILTERS_AHEAD = 4   # in channels
+
+
 cdef void gather_filter(const conv_t* p, const real* w, idx_t first, idx_t channel,
                         idx_t used, const real* end, real* taps) noexcept nogil:
     """[tap][lane] of LANES filters at one in channel, zero in the lanes from `used` on."""
@@ -52,7 +56,7 @@ cdef void transform_filters(const winograd_t* self, const real* w, idx_t group, 
                             idx_t channel, real* packed) noexcept nogil:
     """FILTER of one in channel of one block."""
     cdef const conv_t* p = &self.p
-    cdef idx_t lane, i
+    cdef idx_t lane, i, t
     cdef idx_t width = block_width(self, block)
     cdef real taps[27 * 16]
     cdef real spare[2 * 216 * 16]
@@ -62,6 +66,9 @@ cdef void transform_filters(const winograd_t* self, const real* w, idx_t group, 
     steps_of(self.points, self.filter_point, d_step)
     for i in range(ceil_div(width, LANES)):
         lane = i * LANES
+        # Each point has its own stream of stores, more than the hardware follows.
+        for t in range(self.n_points):
+            prefetch(packed + t * self.filter_point + (channel + FILTERS_AHEAD) * width + lane, 0)
         gather_filter(p, w + group * p.w_group, block * self.width + lane, channel,
                       p.out_channels - block * self.width - lane, filters_end(p, w), taps)
         transform_filter(self.points, taps, s_step, packed + channel * width + lane, d_step,
