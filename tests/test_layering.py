@@ -24,7 +24,7 @@ FLOORS = (
     ("train", "callbacks", "checkpoint", "classifier", "recipes"),
     ("config",),
     ("__init__",),
-    ("bench", "report"),
+    ("bench", "report", "plot"),
     ("commands",),
     ("cli", "__main__"),
 )  # fmt: skip
