@@ -1,7 +1,7 @@
 """fastconv: convolutional neural networks on the CPU.
 
     fit, evaluate, predict, callbacks, Checkpoint, metrics         training
-    nn, optim, data                                                layers, optimizers, data sets
+    nn, optim, data, theory                                        layers, optimizers, data sets
     functional (all of it also here: fastconv.conv2d, ...)         checked functions on arrays
     _shapes, _threads                                              sizes, thread counts
     _kernels                                                       typed Cython, one build per ISA
@@ -10,7 +10,7 @@ Each line uses only those below it.  Beside them: gradcheck, save, load, show_co
 cli with its commands, report, and bench, which lies in the folder of that name in a source tree.
 """
 
-from fastconv import callbacks, data, functional, metrics, nn, optim
+from fastconv import callbacks, data, functional, metrics, nn, optim, theory
 from fastconv._kernels.memory import empty_cache
 from fastconv._random import manual_seed
 from fastconv._threads import get_num_threads, num_threads, set_num_threads
@@ -44,6 +44,7 @@ __all__ = [
     "save",
     "set_num_threads",
     "show_config",
+    "theory",
     *functional.__all__,
 ]
 

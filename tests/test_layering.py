@@ -20,7 +20,7 @@ FLOORS = (
     ("_shapes", "_threads", "_random"),
     ("functional",),
     ("nn", "optim", "data", "gradcheck", "serialization", "images", "progress", "metrics",
-     "interrupt"),
+     "interrupt", "theory"),
     ("train", "callbacks", "checkpoint", "classifier", "recipes"),
     ("config",),
     ("__init__",),
@@ -31,7 +31,7 @@ FLOORS = (
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 EXTRAS = {
     "tqdm", "safetensors", "PIL", "matplotlib", "torch", "onnx", "onnxruntime", "threadpoolctl",
-    "pooch",
+    "pooch", "scipy",
 }  # fmt: skip
 
 
