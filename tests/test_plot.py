@@ -1,5 +1,6 @@
 """fastconv.plot: what is drawn is what the mathematics says, cell by cell, and can be read."""
 
+import functools
 import itertools
 import math
 import sys
@@ -325,6 +326,11 @@ def test_numbers_of_ones_own():
     np.testing.assert_array_equal(drawn[2], 2 * x)
 
 
+@functools.cache
+def drawn(name, **options):
+    return KINDS[name](**options)
+
+
 SETTINGS = [
     (name, options)
     for name in KINDS
@@ -339,7 +345,7 @@ SETTINGS = [
 
 @pytest.mark.parametrize(("name", "options"), SETTINGS, ids=str)
 def test_no_text_overlaps_another_or_leaves_the_page(name, options):
-    figure = KINDS[name](**options)
+    figure = drawn(name, **options)
     renderer = figure.canvas.get_renderer()
     boxes = [
         text.get_window_extent(renderer) for text in figure.axes[0].texts if text.get_text().strip()
@@ -360,7 +366,7 @@ def test_no_text_overlaps_another_or_leaves_the_page(name, options):
 
 @pytest.mark.parametrize(("name", "options"), SETTINGS, ids=str)
 def test_cells_are_square_aligned_and_on_the_page(name, options):
-    figure = KINDS[name](**options)
+    figure = drawn(name, **options)
     sides = set()
     for collection in figure.axes[0].collections:
         if isinstance(collection, PatchCollection):
