@@ -7,7 +7,8 @@
     _kernels                                                       typed Cython, one build per ISA
 
 Each line uses only those below it.  Beside them: gradcheck, save, load, show_config.  Above them:
-cli with its commands, report, and bench, which lies in the folder of that name in a source tree.
+cli with its commands, report, plot, and bench, which lies in the folder of that name in a source
+tree.
 """
 
 from fastconv import callbacks, data, functional, metrics, nn, optim, theory

@@ -6,7 +6,7 @@ from pathlib import Path
 from fastconv._shapes import integer
 
 MOST_FRAMES = 400
-GIF_DPI = 144
+GIF_DPI = 128
 SECONDS, LAST_SECONDS = 0.7, 2.0
 
 
@@ -53,14 +53,11 @@ class Animation:
             figure.set_dpi(GIF_DPI)
             figure.canvas.draw()
             pixels = Image.fromarray(_rgb(figure.canvas))
-            frames.append(pixels.quantize(64, dither=Image.Dither.NONE))
+            frames.append(pixels.quantize(128, dither=Image.Dither.NONE))
         milliseconds = [round(1000 * seconds)] * (self._steps - 1)
         milliseconds.append(round(1000 * max(seconds, LAST_SECONDS)))
-        # Disposal 2 keeps a frame that equals the one before.
-        frames[0].save(
-            path, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0,
-            disposal=2, optimize=False,
-        )  # fmt: skip
+        # Each frame holds what changed; the marks move, so that no two are equal and merged.
+        frames[0].save(path, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
 
 
 def _rgb(canvas):

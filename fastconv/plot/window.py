@@ -130,7 +130,7 @@ def draw_conv(
 
     Notes
     -----
-    Dumoulin & Visin (2016), figures 2.1 to 2.7 and 5.1.
+    Dumoulin & Visin (2016), chapter 2; dilation: relationship 15.
     """
     default = {"input_size": (5, 5), "kernel_size": 3}
     p = Problem("draw_conv", default, input_size, kernel_size, stride, padding, dilation,
@@ -246,7 +246,7 @@ def draw_transposed(
 
     Notes
     -----
-    Dumoulin & Visin (2016), relationships 8 to 14, figures 4.1 to 4.7.
+    Dumoulin & Visin (2016), chapter 4, relationships 8 to 14.
     """
     default = {"input_size": (3, 3), "kernel_size": 3, "stride": 2, "padding": 1}
     p = Problem("draw_transposed", default, input_size, kernel_size, stride, padding, dilation,
