@@ -1,16 +1,17 @@
 """fastconv: convolutional neural networks on the CPU.
 
     fit, evaluate, predict, callbacks, Checkpoint, metrics         training
-    nn, optim, data                                                layers, optimizers, data sets
+    nn, optim, data, theory                                        layers, optimizers, data sets
     functional (all of it also here: fastconv.conv2d, ...)         checked functions on arrays
     _shapes, _threads, _algorithm                                  sizes, thread counts, algorithms
     _kernels                                                       typed Cython, one build per ISA
 
 Each line uses only those below it.  Beside them: gradcheck, save, load, show_config.  Above them:
-cli with its commands, report, and bench, which lies in the folder of that name in a source tree.
+cli with its commands, report, plot, and bench, which lies in the folder of that name in a source
+tree.
 """
 
-from fastconv import callbacks, data, functional, metrics, nn, optim
+from fastconv import callbacks, data, functional, metrics, nn, optim, theory
 from fastconv._algorithm import algorithm, get_algorithm, set_algorithm
 from fastconv._kernels.memory import empty_cache
 from fastconv._random import manual_seed
@@ -48,6 +49,7 @@ __all__ = [
     "set_algorithm",
     "set_num_threads",
     "show_config",
+    "theory",
     *functional.__all__,
 ]
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": "Test a saved model",
     "predict": "Classify image files with a saved model",
     "bench": "Measure the convolutions beside PyTorch, ONNX Runtime and im2col",
+    "draw": "Draw a convolution, its gradient or its transpose, with real numbers",
     "explain": "Say how a convolution would run, and why",
     "info": "Show what this installation uses",
 }

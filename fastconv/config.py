@@ -11,7 +11,7 @@ from fastconv._kernels import cpu
 # extra of the package -> distribution that it installs
 EXTRAS = {
     "progress": "tqdm", "save": "safetensors", "image": "pillow", "plot": "matplotlib",
-    "download": "pooch",
+    "download": "pooch", "sparse": "scipy",
 }  # fmt: skip
 
 

@@ -20,18 +20,18 @@ FLOORS = (
     ("_shapes", "_threads", "_algorithm", "_random"),
     ("functional",),
     ("nn", "optim", "data", "gradcheck", "serialization", "images", "progress", "metrics",
-     "interrupt"),
+     "interrupt", "theory"),
     ("train", "callbacks", "checkpoint", "classifier", "recipes"),
     ("config",),
     ("__init__",),
-    ("bench", "report"),
+    ("bench", "report", "plot"),
     ("commands",),
     ("cli", "__main__"),
 )  # fmt: skip
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 EXTRAS = {
     "tqdm", "safetensors", "PIL", "matplotlib", "torch", "onnx", "onnxruntime", "threadpoolctl",
-    "pooch",
+    "pooch", "scipy",
 }  # fmt: skip
 
 
