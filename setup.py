@@ -106,6 +106,8 @@ class BuildKernels(build_ext):
     def build_extensions(self):
         if self.compiler.compiler_type == "msvc":
             compile_args, link_args, optimize = ["/openmp"], [], ["/O2"]
+        elif sys.platform == "darwin":  # Apple's clang has the compiler's half of OpenMP only
+            compile_args, link_args, optimize = ["-Xpreprocessor", "-fopenmp"], ["-lomp"], OPTIMIZE
         else:
             compile_args, link_args, optimize = ["-fopenmp"], ["-fopenmp"], OPTIMIZE
         if not self.openmp_works(compile_args, link_args):
