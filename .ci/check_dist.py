@@ -60,5 +60,4 @@ def check(wheel, sdist):
 
 if __name__ == "__main__":
     faults = sorted(check(*sys.argv[1:]))
-    print(*faults, sep="\n")
-    sys.exit(bool(faults))
+    sys.exit("\n".join(faults) or 0)
