@@ -28,7 +28,7 @@ MSVC = sys.platform == "win32"
 LIMITED_API = None if sysconfig.get_config_var("Py_GIL_DISABLED") else (3, 11)
 
 # name -> (bytes of a vector, compiler flags)
-ISAS = {"baseline": (16, ["-msse4.2"] if X86 else [])}
+ISAS = {"baseline": (16, ["-msse4.2"] if X86 and not MSVC else [])}
 if X86 and not MSVC:
     ISAS["avx2"] = (32, ["-mavx2", "-mfma"])
     ISAS["avx512"] = (
