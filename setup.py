@@ -10,6 +10,7 @@ import os
 import platform
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -19,12 +20,15 @@ from setuptools.command.build_ext import build_ext
 
 KERNELS = "fastconv/_kernels"
 FAMILIES = ("conv", "norm", "pointwise", "pool", "winograd")
-SHARED = ("types.pxd", "openmp.pxd", "vec.h", "float_mode.h")
+SHARED = ("types.pxd", "openmp.pxd", "vec.h", "vec_scalar.h", "float_mode.h")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 MSVC = sys.platform == "win32"
 
+# One binary serves every Python from this one on; a free-threaded one has an ABI of its own.
+LIMITED_API = None if sysconfig.get_config_var("Py_GIL_DISABLED") else (3, 11)
+
 # name -> (bytes of a vector, compiler flags)
-ISAS = {"baseline": (16, ["-msse4.2"] if X86 else [])}
+ISAS = {"baseline": (16, ["-msse4.2"] if X86 and not MSVC else [])}
 if X86 and not MSVC:
     ISAS["avx2"] = (32, ["-mavx2", "-mfma"])
     ISAS["avx512"] = (
@@ -35,6 +39,8 @@ if X86 and not MSVC:
 OPTIMIZE = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 
 DEBUG = os.environ.get("FASTCONV_DEBUG") == "1"
+if not DEBUG:
+    OPTIMIZE += ["-g0"]  # the line tables that Python's own flags ask for are most of a wheel
 DIRECTIVES = {
     "language_level": 3,
     # Kernels index raw pointers with sizes that the caller has checked.
@@ -43,6 +49,8 @@ DIRECTIVES = {
     "initializedcheck": DEBUG,
     # Divisors are checked to be positive before a kernel runs.
     "cdivision": True,
+    # What kernels share between calls is exchanged atomically or locked.
+    "freethreading_compatible": True,
 }
 
 
@@ -81,7 +89,7 @@ def variants():
 
 
 class BuildKernels(build_ext):
-    """Adds the variants, and the flags that depend on the compiler: OpenMP where it works."""
+    """Adds the variants, the limited API, and the flags that depend on the compiler."""
 
     def finalize_options(self):
         # Here and not in setup(): asking for metadata compiles nothing.
@@ -91,11 +99,18 @@ class BuildKernels(build_ext):
             include_path=[".", KERNELS],
             build_dir="build",
         )
+        if LIMITED_API:
+            version = "0x{:02X}{:02X}0000".format(*LIMITED_API)
+            for extension in self.distribution.ext_modules:
+                extension.py_limited_api = True
+                extension.define_macros.append(("Py_LIMITED_API", version))
         super().finalize_options()
 
     def build_extensions(self):
         if self.compiler.compiler_type == "msvc":
             compile_args, link_args, optimize = ["/openmp"], [], ["/O2"]
+        elif sys.platform == "darwin":  # Apple's clang has the compiler's half of OpenMP only
+            compile_args, link_args, optimize = ["-Xpreprocessor", "-fopenmp"], ["-lomp"], OPTIMIZE
         else:
             compile_args, link_args, optimize = ["-fopenmp"], ["-fopenmp"], OPTIMIZE
         if not self.openmp_works(compile_args, link_args):
@@ -148,4 +163,7 @@ setup(
         for name in ("augment", "cpu", "memory")
     ],
     cmdclass={"build_ext": BuildKernels},
+    options={"bdist_wheel": {"py_limited_api": "cp{}{}".format(*LIMITED_API)}}
+    if LIMITED_API
+    else {},
 )

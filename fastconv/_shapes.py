@@ -114,7 +114,7 @@ def pool_out_size(size, kernel, stride, pad, dilation, ceil_mode):
 
 def check_size(op, shape, itemsize):
     """Bytes of an array of `shape`; OverflowError when 64 bits cannot address it."""
-    nbytes = math.prod(shape) * itemsize
-    if nbytes > INT64_MAX or max(shape, default=0) > INT64_MAX:
+    # Empty axes count as 1 here: NumPy refuses (0, huge, huge) too.
+    if math.prod(max(length, 1) for length in shape) * itemsize > INT64_MAX:
         raise OverflowError(f"{op}: an output of shape {shape} is too large for 64-bit sizes")
-    return nbytes
+    return math.prod(shape) * itemsize

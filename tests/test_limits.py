@@ -125,6 +125,11 @@ def test_strides_whose_product_overflows(stride):
     np.testing.assert_array_equal(grad_weight, np.ones_like(weight))
 
 
+def test_an_empty_batch_of_images_too_large():
+    with pytest.raises(OverflowError, match=r"^conv3d: an output of shape \(0, 1, .* is too large"):
+        fastconv.conv3d(ones(0, 1, 1, 1, 1), ones(1, 1, 1, 1, 1), padding=2**48)
+
+
 # ----------------------------------------------------------------------------------- anything
 
 NUMBERS = st.one_of(

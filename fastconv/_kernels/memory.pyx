@@ -11,6 +11,20 @@ import os
 from cpython.buffer cimport PyBuffer_FillInfo
 from libc.stdlib cimport free, malloc
 
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    static PyMutex guard;
+    #define LOCK() PyMutex_Lock(&guard)
+    #define UNLOCK() PyMutex_Unlock(&guard)
+    #else
+    #define LOCK() ((void)0)
+    #define UNLOCK() ((void)0)
+    #endif
+    """
+    void LOCK()
+    void UNLOCK()
+
 cdef enum:
     ALIGN = 64          # bytes: a cache line, and the widest vector
     KEPT_BLOCKS = 64
@@ -23,7 +37,8 @@ cdef struct block_t:
     size_t bytes
 
 
-# The blocks that wait, the oldest first.  Only touched with the GIL held.
+# The blocks that wait, the oldest first.  Only touched with the GIL held, or the lock that stands in
+# for it where Python has none.
 cdef block_t kept[KEPT_BLOCKS]
 cdef int n_kept = 0
 cdef size_t kept_bytes = 0
@@ -75,14 +90,18 @@ cdef class Buffer:
     cdef Py_ssize_t bytes
 
     def __cinit__(self, size_t bytes):
+        LOCK()
         self.block = take(bytes)
+        UNLOCK()
         self.bytes = bytes
         if self.block.memory == NULL:
             raise MemoryError(f"no memory for {bytes} bytes")
 
     def __dealloc__(self):
         if self.block.memory != NULL:
+            LOCK()
             give(self.block)
+            UNLOCK()
 
     def __getbuffer__(self, Py_buffer* view, int flags):
         cdef size_t start = (<size_t> self.block.memory + ALIGN - 1) // ALIGN * ALIGN
@@ -91,8 +110,10 @@ cdef class Buffer:
 
 def empty_cache():
     """Gives the memory that waits for the next outputs back to the system."""
+    LOCK()
     while n_kept:
         free(remove(0).memory)
+    UNLOCK()
 
 
 def cached_bytes():

@@ -33,7 +33,8 @@ from libc.string cimport memset
 
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
-    FLUSH_DENORMALS, KEEP_DENORMALS, LANES, idx_t, lane_index, lane_indices, real, set_float_mode, splat, vec,
+    FLUSH_DENORMALS, KEEP_DENORMALS, LANES, choose, idx_t, indices_of, lane_index, lane_indices,
+    load_codes, outranks, real, set_float_mode, splat, store_codes, vec, where_equal,
 )
 
 cdef enum:

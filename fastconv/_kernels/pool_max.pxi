@@ -3,6 +3,12 @@
 cdef extern from *:
     """
     #include <math.h>
+    #ifdef FASTCONV_SCALAR
+    typedef real lanes;
+    typedef lane_index place, places;
+    enum { WIDTH = 1 };
+    static inline lanes every_second(const real *x) { return *x; }
+    #else
     /* Rows are short: half of an AVX-512 vector wastes less of them.  `places` has the width of
      * `lanes`, so that a comparison of lanes selects places; a cast between the two keeps bits. */
     #define POOL_BYTES (VEC_BYTES > 32 ? 32 : VEC_BYTES)
@@ -31,6 +37,13 @@ cdef extern from *:
         return PICK(low, high, 0, 2, 5, 7);
     #endif
     }
+    #endif
+    /* What vec.h has, for these. */
+    static inline places places_of(lanes x) { return BITS(places, x); }
+    #define choose_lanes(mask, a, b) CHOOSE(lanes, places, mask, a, b)
+    static inline places outranking(lanes x, lanes largest) {
+        return MASK(places, largest == largest) & ~MASK(places, x < largest);
+    }
     """
     real INFINITY
     ctypedef float lanes
@@ -39,6 +52,9 @@ cdef extern from *:
     enum:
         WIDTH
     lanes every_second(const real* x) nogil
+    places places_of(lanes x) nogil
+    lanes choose_lanes(places mask, lanes a, lanes b) nogil
+    places outranking(lanes x, lanes largest) nogil
 
 
 cdef struct MaxAxis:
@@ -140,7 +156,7 @@ cdef inline void max_block(
     Places count from the window's first tap.
     """
     cdef lanes best = (<const lanes*> p.lowest)[0]
-    cdef places where = <places> best   # anything: every lane takes its last tap
+    cdef places where = places_of(best)   # anything: every lane takes its last tap
     cdef lanes value
     cdef places take
     cdef idx_t kd, kh, kw, position
@@ -158,8 +174,8 @@ cdef inline void max_block(
                     value = every_second(tap)
                 else:
                     value = gather(tap, step, count)
-                take = <places> (best == best) & ~<places> (value < best)
-                best = <lanes> ((take & <places> value) | (~take & <places> best))
+                take = outranking(value, best)
+                best = choose_lanes(take, value, best)
                 if placed:
                     where = (take & <place> (position + kw * p.w.dilation)) | (~take & where)
     best_out[0] = best

@@ -3,19 +3,6 @@
 # to none, and is written once.  There are as many channels as lanes, or more: the last vector of a
 # window reaches back over the one before.
 
-cdef extern from *:
-    """
-    static inline void store_codes(uint8_t *codes, lane_indices taps) {
-        *(lane_bytes *)codes = __builtin_convertvector(taps, lane_bytes);
-    }
-    static inline lane_indices load_codes(const uint8_t *codes) {
-        return __builtin_convertvector(*(const lane_bytes *)codes, lane_indices);
-    }
-    """
-    void store_codes(uint8_t* codes, lane_indices taps) nogil
-    lane_indices load_codes(const uint8_t* codes) nogil
-
-
 cdef struct tiles_t:
     real* x                 # (N, D, H, W, C): IN, and OUT of the gradient
     real* y                 # (N, OD, OH, OW, C): OUT, and IN of the gradient
@@ -34,8 +21,8 @@ cdef inline idx_t cell_of(const tiles_t* p, const idx_t* size, idx_t n, idx_t d,
 # The best so far and its tap meet another value.  Taps go backwards, so that the first of equals
 # stays; a NaN is larger than any number.
 cdef inline void meet(vec* best, lane_indices* taps, vec value, lane_index tap) noexcept nogil:
-    cdef lane_indices take = <lane_indices> (best[0] == best[0]) & ~<lane_indices> (value < best[0])
-    best[0] = <vec> ((take & <lane_indices> value) | (~take & <lane_indices> best[0]))
+    cdef lane_indices take = outranks(value, best[0])
+    best[0] = choose(take, value, best[0])
     taps[0] = (take & tap) | (~take & taps[0])
 
 
@@ -45,7 +32,7 @@ cdef inline void max_window(const tiles_t* p, const real* x, vec* best,
     cdef idx_t kd, kh, kw
     cdef lane_index tap = p.kernel[0] * p.kernel[1] * p.kernel[2]
     best[0] = splat(-INFINITY)
-    taps[0] = <lane_indices> best[0]    # anything: the last tap is taken
+    taps[0] = indices_of(best[0])    # anything: the last tap is taken
     for kd in range(p.kernel[0] - 1, -1, -1):
         for kh in range(p.kernel[1] - 1, -1, -1):
             for kw in range(p.kernel[2] - 1, -1, -1):
@@ -60,8 +47,7 @@ cdef inline void spread_window(const tiles_t* p, real* x, vec g,
     for kd in range(p.kernel[0]):
         for kh in range(p.kernel[1]):
             for kw in range(p.kernel[2]):
-                (<vec*> (x + cell_of(p, p.size, 0, kd, kh, kw)))[0] = <vec> (
-                    <lane_indices> g & <lane_indices> (taps == tap))
+                (<vec*> (x + cell_of(p, p.size, 0, kd, kh, kw)))[0] = where_equal(taps, tap, g)
                 tap = tap + 1
 
 

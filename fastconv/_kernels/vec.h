@@ -6,11 +6,27 @@
 #ifndef FASTCONV_VEC_H
 #define FASTCONV_VEC_H
 
+#include <stddef.h>
+
 #ifdef FASTCONV_F64
 typedef double real;
 #else
 typedef float real;
 #endif
+
+/* As wide as an element: numbers lanes, and masks them. */
+#ifdef FASTCONV_F64
+typedef long long lane_index;
+#else
+typedef int lane_index;
+#endif
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define FASTCONV_SCALAR
+#endif
+#ifdef FASTCONV_SCALAR
+#include "vec_scalar.h"
+#else
 
 #ifndef VEC_BYTES
 #define VEC_BYTES 16
@@ -62,19 +78,26 @@ enum { REGISTERS = 15 + FUSED };
 #define KEEP_LANES -1, -1
 #endif
 
-#ifdef FASTCONV_F64
-typedef long long lane_index;
-#else
-typedef int lane_index;
-#endif
 typedef lane_index lane_indices __attribute__((vector_size(VEC_BYTES)));
-/* One byte for each lane. */
 typedef unsigned char lane_bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
 typedef lane_index loose_indices
     __attribute__((vector_size(VEC_BYTES), aligned(sizeof(real)), may_alias));
 
+/* The mask of a comparison, all bits or none; and the same bits as another type. */
+#define MASK(mask, comparison) ((mask)(comparison))
+#define BITS(mask, x) ((mask)(x))
+#define FROM_BITS(lanes, bits) ((lanes)(bits))
+
+/* Numbers below 256, in one byte for each lane. */
+static inline void store_codes(unsigned char *codes, lane_indices numbers) {
+    *(lane_bytes *)codes = __builtin_convertvector(numbers, lane_bytes);
+}
+static inline lane_indices load_codes(const unsigned char *codes) {
+    return __builtin_convertvector(*(const lane_bytes *)codes, lane_indices);
+}
+
 /* Starts to fetch what lies `ahead` elements on; any address will do. */
-static inline void prefetch(const real *place, long ahead) {
+static inline void prefetch(const real *place, ptrdiff_t ahead) {
     __builtin_prefetch((const void *)((size_t)place + (size_t)ahead * sizeof(real)));
 }
 
@@ -87,25 +110,9 @@ static inline const real *one_register(const real *place) {
 }
 
 /* The first `lanes` lanes of x, zero in the others, whatever they hold. */
-static inline vec first_lanes(vec x, long lanes) {
+static inline vec first_lanes(vec x, ptrdiff_t lanes) {
     static const lane_index mask[2 * LANES] = {KEEP_LANES};
     return (vec)((lane_indices)x & *(const loose_indices *)(mask + LANES - lanes));
-}
-
-/* x where it is not negative, else slope * x: 0 for a slope of 0, even of -inf. */
-static inline vec leaky(vec x, real slope) {
-    vec scaled = {0};
-    if (slope != 0) scaled = x * slope;
-    lane_indices negative = x < (vec){0};
-    return (vec)(((lane_indices)x & ~negative) | ((lane_indices)scaled & negative));
-}
-
-/* x where the gate is positive, else slope * x: 0 for a slope of 0, even of infinity. */
-static inline vec gated(vec x, vec gate, real slope) {
-    vec scaled = {0};
-    if (slope != 0) scaled = x * slope;
-    lane_indices open = gate > (vec){0};
-    return (vec)(((lane_indices)x & open) | ((lane_indices)scaled & ~open));
 }
 
 static inline real sum_lanes(vec x) {
@@ -137,5 +144,40 @@ static inline vec pick_lanes(vec a, vec b, const lane_index *which) {
     return __builtin_shuffle(a, b, *(const loose_indices *)which);
 #endif
 }
+
+#endif /* FASTCONV_SCALAR */
+
+/* The bits of x. */
+static inline lane_indices indices_of(vec x) { return BITS(lane_indices, x); }
+
+/* a where the mask has its bits, b elsewhere.  These are macros, as gcc makes worse code of functions. */
+#define CHOOSE(lanes, masks, mask, a, b) \
+    FROM_BITS(lanes, ((mask) & BITS(masks, a)) | (~(mask) & BITS(masks, b)))
+#define choose(mask, a, b) CHOOSE(vec, lane_indices, mask, a, b)
+
+/* x where it is not negative, else slope * x: 0 for a slope of 0, even of -inf. */
+static inline vec leaky(vec x, real slope) {
+    vec scaled = {0};
+    if (slope != 0) scaled = x * slope;
+    lane_indices negative = MASK(lane_indices, x < (vec){0});
+    return choose(negative, scaled, x);
+}
+
+/* x where the gate is positive, else slope * x: 0 for a slope of 0, even of infinity. */
+static inline vec gated(vec x, vec gate, real slope) {
+    vec scaled = {0};
+    if (slope != 0) scaled = x * slope;
+    lane_indices open = MASK(lane_indices, gate > (vec){0});
+    return choose(open, x, scaled);
+}
+
+/* Where x takes the place of the largest so far: it is not smaller, and that is no NaN. */
+static inline lane_indices outranks(vec x, vec largest) {
+    return MASK(lane_indices, largest == largest) & ~MASK(lane_indices, x < largest);
+}
+
+/* x where the index is the wanted one, 0 elsewhere. */
+#define where_equal(index, wanted, x) \
+    FROM_BITS(vec, BITS(lane_indices, x) & MASK(lane_indices, (index) == (wanted)))
 
 #endif
