@@ -10,6 +10,9 @@ Each line uses only those below it.  Beside them: gradcheck, save, load, show_co
 cli with its commands, report, and bench, which lies in the folder of that name in a source tree.
 """
 
+from fastconv import _kernels  # noqa: F401 - before NumPy: here a sub-interpreter is refused
+
+# isort: split
 from fastconv import callbacks, data, functional, metrics, nn, optim
 from fastconv._kernels.memory import empty_cache
 from fastconv._random import manual_seed

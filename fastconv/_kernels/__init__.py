@@ -11,7 +11,27 @@ import importlib
 import importlib.util
 import os
 
-from fastconv._kernels import cpu
+
+def _refuse_subinterpreters():
+    """Before any compiled module, of which a process has one copy: its first interpreter owns it.
+
+    Memory and threads of the kernels are those of the process, under one interpreter's lock; nor
+    is NumPy made for several.
+    """
+    try:
+        import _interpreters as interpreters
+    except ImportError:
+        try:
+            import _xxsubinterpreters as interpreters  # up to Python 3.12
+        except ImportError:  # no sub-interpreters
+            return
+    if interpreters.get_current() != interpreters.get_main():
+        raise ImportError("fastconv: sub-interpreters are not supported; use threads or processes")
+
+
+_refuse_subinterpreters()
+
+from fastconv._kernels import cpu  # noqa: E402
 
 ISAS = ("baseline", "avx2", "avx512")
 
