@@ -18,15 +18,16 @@ def _refuse_subinterpreters():
     Memory and threads of the kernels are those of the process, under one interpreter's lock; nor
     is NumPy made for several.
     """
-    try:
-        import _interpreters as interpreters
-    except ImportError:
+    for name in ("_interpreters", "_xxsubinterpreters"):  # the second up to Python 3.12
         try:
-            import _xxsubinterpreters as interpreters  # up to Python 3.12
-        except ImportError:  # no sub-interpreters
-            return
-    if interpreters.get_current() != interpreters.get_main():
-        raise ImportError("fastconv: sub-interpreters are not supported; use threads or processes")
+            interpreters = importlib.import_module(name)
+        except ImportError:
+            continue
+        if interpreters.get_current() != interpreters.get_main():
+            raise ImportError(
+                "fastconv: sub-interpreters are not supported; use threads or processes"
+            )
+        return
 
 
 _refuse_subinterpreters()
