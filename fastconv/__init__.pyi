@@ -4,7 +4,7 @@ from fastconv._random import manual_seed
 from fastconv._threads import get_num_threads, num_threads, set_num_threads
 from fastconv.checkpoint import Checkpoint
 from fastconv.config import show_config
-from fastconv.functional import *  # noqa: F403
+from fastconv.functional import *
 from fastconv.gradcheck import GradcheckError, gradcheck
 from fastconv.serialization import load, load_metadata, save
 from fastconv.train import History, evaluate, fit, predict

@@ -52,7 +52,8 @@ history = fastconv.fit(
 values, indices = fastconv.max_pool2d(x, 2, return_indices=True)
 pooled = fastconv.max_pool2d_backward(values, indices, x.shape)
 grad_x, grad_w, _ = fastconv.conv2d_backward(x, x, np.ones((1, 1, 1, 1), np.float32))
-assert grad_x is not None and grad_x.dtype == pooled.dtype
+assert grad_x is not None
+assert grad_x.dtype == pooled.dtype
 state: dict[str, NDArray[Any]] = model.state_dict()
 score: float = fastconv.evaluate(model, (x, y))["accuracy"]
 print(losses.values[1] < losses.values[0], history.epoch, len(state), score > 0.2)
