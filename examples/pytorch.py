@@ -12,7 +12,7 @@ def train_step(model: nn.Module, x: torch.Tensor) -> float:
     model.zero_grad()
     loss = model(x).square().mean()
     loss.backward()
-    return float(loss)
+    return float(loss.item())
 
 
 torch.manual_seed(0)
