@@ -15,8 +15,10 @@ adversarial networks", with fewer channels.
 """
 
 import argparse
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import fastconv
 from fastconv import nn, optim
@@ -26,7 +28,7 @@ from fastconv.images import save_image
 LATENT = 64
 
 
-def generator():
+def generator() -> nn.Sequential:
     return nn.Sequential(
         nn.ConvTranspose2d(LATENT, 64, kernel_size=7, bias=False),  # 1 x 1 to 7 x 7
         nn.BatchNorm2d(64),
@@ -39,7 +41,7 @@ def generator():
     )
 
 
-def discriminator():
+def discriminator() -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(1, 32, kernel_size=4, stride=2, padding=1),
         nn.LeakyReLU(0.2),
@@ -51,18 +53,23 @@ def discriminator():
     )
 
 
-def random_input(count, rng):
+def random_input(count: int, rng: np.random.Generator) -> NDArray[Any]:
     return rng.standard_normal((count, LATENT, 1, 1), dtype=np.float32)
 
 
-def train(generate, judge, batches, epochs, rng):
+def train(
+    generate: nn.Module,
+    judge: nn.Module,
+    batches: DataLoader,
+    epochs: int,
+    rng: np.random.Generator,
+) -> None:
     for module in (*generate.modules(), *judge.modules()):  # as in the paper
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(module.weight, std=0.02, rng=rng)
     loss = nn.BCEWithLogitsLoss()
-    options = {"lr": 1e-3, "betas": (0.5, 0.999)}
-    adam_g = optim.Adam(generate.parameters(), **options)
-    adam_d = optim.Adam(judge.parameters(), **options)
+    adam_g = optim.Adam(generate.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    adam_d = optim.Adam(judge.parameters(), lr=1e-3, betas=(0.5, 0.999))
     for epoch in range(1, epochs + 1):
         sums = np.zeros(2)
         for real, _ in batches:
@@ -85,7 +92,7 @@ def train(generate, judge, batches, epochs, rng):
         print(f"epoch {epoch}/{epochs}  discriminator {means[0]:.3f}  generator {means[1]:.3f}")
 
 
-def train_classifier(images, labels):
+def train_classifier(images: NDArray[Any], labels: NDArray[Any]) -> nn.Module:
     model = nn.Sequential(
         nn.Conv2d(1, 24, kernel_size=5), nn.MaxPool2d(2), nn.ReLU(),
         nn.Conv2d(24, 32, kernel_size=3), nn.MaxPool2d(2), nn.ReLU(),
@@ -97,12 +104,12 @@ def train_classifier(images, labels):
     return model
 
 
-def inception_score(classifier, images):
+def inception_score(classifier: nn.Module, images: NDArray[Any]) -> float:
     p = fastconv.softmax(fastconv.predict(classifier, images).astype(np.float64), axis=1)
-    return np.exp(np.mean(np.sum(p * (np.log(p) - np.log(p.mean(axis=0))), axis=1)))
+    return float(np.exp(np.mean(np.sum(p * (np.log(p) - np.log(p.mean(axis=0))), axis=1))))
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=1)

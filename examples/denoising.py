@@ -9,8 +9,10 @@ P. Vincent et al. 2008, "Extracting and composing robust features with denoising
 """
 
 import argparse
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import fastconv
 from fastconv import nn, optim
@@ -20,12 +22,12 @@ from fastconv.images import save_image
 NOISE = 0.5  # standard deviation; a pixel lies between 0 and 1
 
 
-def add_noise(images, rng):
+def add_noise(images: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
     noise = rng.standard_normal(images.shape, dtype=np.float32)
-    return np.clip(images + np.float32(NOISE) * noise, 0, 1)
+    return np.asarray(np.clip(images + np.float32(NOISE) * noise, 0, 1))
 
 
-def autoencoder():
+def autoencoder() -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(1, 16, kernel_size=4, stride=2, padding=1),  # 28 x 28 to 14 x 14
         nn.ReLU(),
@@ -39,12 +41,12 @@ def autoencoder():
     )
 
 
-def psnr(images, clean):
+def psnr(images: NDArray[Any], clean: NDArray[Any]) -> float:
     """Peak signal-to-noise ratio in dB, the peak being 1."""
-    return -10 * np.log10(np.mean(np.square(images - clean)))
+    return float(-10 * np.log10(np.mean(np.square(images - clean))))
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=2)

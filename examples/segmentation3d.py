@@ -9,8 +9,10 @@ O. Ronneberger et al. 2015, "U-Net"; O. Cicek et al. 2016, "3D U-Net", with fewe
 
 import argparse
 import itertools
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import fastconv
 from fastconv import nn, optim
@@ -20,7 +22,7 @@ SIZE = 24
 NOISE = 0.5  # standard deviation; bodies are 1, the ground 0
 
 
-def make_volumes(count, rng):
+def make_volumes(count: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
     """Volumes (count, 1, SIZE, SIZE, SIZE) and where balls are in them, both float32."""
     shape = (count, 1, SIZE, SIZE, SIZE)
     bodies, balls = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
@@ -38,28 +40,27 @@ def make_volumes(count, rng):
     return volumes, balls
 
 
-def block(inputs, outputs):
+def block(inputs: int, outputs: int) -> nn.Sequential:
     conv = nn.Conv3d(inputs, outputs, kernel_size=3, padding=1, bias=False)
     return nn.Sequential(conv, nn.BatchNorm3d(outputs), nn.ReLU())
 
 
-def unet(channels=(8, 16, 32)):
+def unet(channels: tuple[int, ...] = (8, 16, 32)) -> nn.Module:
     """Logits of the size of the input; each level halves it, and hands its features across."""
-    inner = None
+    inner: list[nn.Module] = []
     for outer, deeper in reversed(list(itertools.pairwise(channels))):
         up = nn.ConvTranspose3d(deeper, outer, kernel_size=2, stride=2)
-        below = [nn.MaxPool3d(2), block(outer, deeper)]
-        below += [up] if inner is None else [inner, up]
-        skip = nn.Concat(nn.Identity(), nn.Sequential(*below))
-        inner = nn.Sequential(skip, block(2 * outer, outer))
-    return nn.Sequential(block(1, channels[0]), inner, nn.Conv3d(channels[0], 1, kernel_size=1))
+        below = nn.Sequential(nn.MaxPool3d(2), block(outer, deeper), *inner, up)
+        skip = nn.Concat(nn.Identity(), below)
+        inner = [nn.Sequential(skip, block(2 * outer, outer))]
+    return nn.Sequential(block(1, channels[0]), *inner, nn.Conv3d(channels[0], 1, kernel_size=1))
 
 
-def dice(found, true):
-    return 2 * np.sum(found & true) / (np.sum(found) + np.sum(true))
+def dice(found: NDArray[Any], true: NDArray[Any]) -> float:
+    return float(2 * np.sum(found & true) / (np.sum(found) + np.sum(true)))
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=5)

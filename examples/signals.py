@@ -5,8 +5,11 @@ amplitude, under noise of half their size.  The figure is the accuracy on signal
 """
 
 import argparse
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import fastconv
 from fastconv import nn, optim
@@ -14,7 +17,7 @@ from fastconv.data import DataLoader
 
 LENGTH = 256
 NOISE = 0.5
-WAVES = {  # of the phase, 0 to 1
+WAVES: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {  # of the phase, 0 to 1
     "sine": lambda t: np.sin(2 * np.pi * t),
     "triangle": lambda t: 4 * np.abs(t - 0.5) - 1,
     "square": lambda t: np.where(t < 0.5, 1.0, -1.0),
@@ -23,7 +26,7 @@ WAVES = {  # of the phase, 0 to 1
 }
 
 
-def make_signals(count, rng):
+def make_signals(count: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
     """(count, 1, LENGTH) float32 and class indices (count,)."""
     labels = rng.integers(0, len(WAVES), count)
     period = rng.uniform(20, 80, (count, 1))
@@ -35,8 +38,9 @@ def make_signals(count, rng):
     return signals[:, np.newaxis].astype(np.float32), labels
 
 
-def network(channels=24):
-    layers = [nn.Conv1d(1, channels, kernel_size=7, stride=2, padding=3, bias=False)]
+def network(channels: int = 24) -> nn.Sequential:
+    first = nn.Conv1d(1, channels, kernel_size=7, stride=2, padding=3, bias=False)
+    layers: list[nn.Module] = [first]
     for dilation in (1, 2, 4, 8):
         layers += [nn.BatchNorm1d(channels), nn.ReLU()]
         layers += [nn.Conv1d(channels, channels, 5, padding="same", dilation=dilation, bias=False)]
@@ -44,7 +48,7 @@ def network(channels=24):
     return nn.Sequential(*layers, nn.Linear(channels, len(WAVES)))
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=6)

@@ -11,8 +11,10 @@ peak signal-to-noise ratios on the test images, beside that of bilinear interpol
 """
 
 import argparse
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import fastconv
 from fastconv import nn, optim
@@ -20,23 +22,23 @@ from fastconv.data import DataLoader, mnist, normalize
 from fastconv.images import save_image
 
 
-def network(*last):
+def network(*last: nn.Module) -> nn.Sequential:
     features = [nn.Conv2d(1, 32, 5, padding=2), nn.ReLU(), nn.Conv2d(32, 16, 3, padding=1)]
     return nn.Sequential(*features, nn.ReLU(), *last)
 
 
-def bilinear(small):
+def bilinear(small: NDArray[Any]) -> NDArray[Any]:
     """Itself a transposed convolution: each pixel spreads over 4 x 4, and zeros lie outside."""
-    line = np.float32([0.25, 0.75, 0.75, 0.25])
+    line = np.array([0.25, 0.75, 0.75, 0.25], np.float32)
     return fastconv.conv_transpose2d(small, np.outer(line, line)[None, None], stride=2, padding=1)
 
 
-def psnr(images, true):
+def psnr(images: NDArray[Any], true: NDArray[Any]) -> float:
     """Peak signal-to-noise ratio in dB, the peak being 1."""
-    return -10 * np.log10(np.mean(np.square(np.clip(images, 0, 1) - true)))
+    return float(-10 * np.log10(np.mean(np.square(np.clip(images, 0, 1) - true))))
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=2)

@@ -11,6 +11,9 @@ cli with its commands, report, plot, and bench, which lies in the folder of that
 tree.
 """
 
+from fastconv import _kernels  # noqa: F401 - before NumPy: here a sub-interpreter is refused
+
+# isort: split
 from fastconv import callbacks, data, functional, metrics, nn, optim, theory
 from fastconv._algorithm import algorithm, get_algorithm, set_algorithm
 from fastconv._kernels.memory import empty_cache

@@ -2,12 +2,14 @@
 
 In order: the call's own `num_threads`; `set_num_threads`; OMP_NUM_THREADS; the processors that the
 affinity mask and the cgroup quota allow.  A limit set through threadpoolctl or omp_set_num_threads
-caps all of these.  A forked child runs serially: GNU OpenMP hangs in a child that opens a parallel
-region.  The result of a kernel does not depend on any of this.
+caps all of these.  A forked child runs serially, and says so once: GNU OpenMP hangs in a child that
+opens a parallel region.  The result of a kernel does not depend on any of this.
 """
 
 import math
 import os
+import threading
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +21,8 @@ SERIAL_WORK = 1_000_000
 
 _openmp_at_import = cpu.openmp_max_threads()
 _chosen = None
-_forked = False
+_forked = _said_forked = False
+_of_thread = threading.local()  # most: the limit of `at_most`
 
 
 def _cgroup_quota(root=Path("/sys/fs/cgroup")):
@@ -83,6 +86,17 @@ def num_threads(count):
         set_num_threads(before)
 
 
+@contextmanager
+def at_most(count):
+    """Context manager: a limit for the calls of this Python thread, set by who calls on behalf."""
+    before = getattr(_of_thread, "most", None)
+    _of_thread.most = count
+    try:
+        yield
+    finally:
+        _of_thread.most = before
+
+
 def effective(op, num_threads, work=SERIAL_WORK):
     """Threads for one call of `work` multiply-adds."""
     if num_threads is None:
@@ -91,17 +105,35 @@ def effective(op, num_threads, work=SERIAL_WORK):
         threads = _default()
     else:
         threads = integer(op, "num_threads", num_threads, 1)
-    if _forked or not cpu.openmp_version():
+    if not cpu.openmp_version():
         return 1
     limit = cpu.openmp_max_threads()
     if limit < _openmp_at_import:
         threads = min(threads, limit)
+    most = getattr(_of_thread, "most", None)
+    if most is not None:
+        threads = min(threads, most)
+    if _forked and threads > 1:
+        _say_forked()
+        return 1
     return min(threads, 1024)
 
 
+def _say_forked():
+    global _said_forked
+    if not _said_forked:
+        _said_forked = True
+        warnings.warn(
+            "fastconv: this process was forked, and GNU OpenMP would hang in it: kernels run on "
+            "one thread here.  The start methods 'spawn' and 'forkserver' have no such limit",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
 def _after_fork_in_child():
-    global _forked
-    _forked = True
+    global _forked, _said_forked
+    _forked, _said_forked = True, False
 
 
 if hasattr(os, "register_at_fork"):

@@ -121,3 +121,14 @@ def test_dcgan(tmp_path):
         pixels = np.asarray(image, float)
     digits = pixels[2:, 2:].reshape(10, 30, 10, 30)[:, :28, :, :28].transpose(0, 2, 1, 3)
     assert np.unique(digits.reshape(100, -1), axis=0).shape[0] == 100  # not one digit, repeated
+
+
+def test_pytorch(tmp_path, monkeypatch):
+    pytest.importorskip("torch", reason="PyTorch, the extra 'torch', is not installed")
+    monkeypatch.chdir(tmp_path)
+    theirs, ours, *_ = numbers(
+        "pytorch.py",
+        r"loss (\S+) by PyTorch, (\S+) by fastconv\n"
+        r"PyTorch: (\S+) ms a step\nfastconv: (\S+) ms a step\nzero copies: True",
+    )
+    assert ours == pytest.approx(theirs, rel=1e-4)

@@ -17,9 +17,9 @@ HOUSE = Path(fastconv.__file__).parent
 # Each room imports from its own floor and from those below it, which are named first.
 FLOORS = (
     ("_kernels",),
-    ("_shapes", "_threads", "_algorithm", "_random"),
+    ("_shapes", "_threads", "_algorithm", "_random", "_typing"),
     ("functional",),
-    ("nn", "optim", "data", "gradcheck", "serialization", "images", "progress", "metrics",
+    ("nn", "torch", "optim", "data", "gradcheck", "serialization", "images", "progress", "metrics",
      "interrupt", "theory"),
     ("train", "callbacks", "checkpoint", "classifier", "recipes"),
     ("config",),
@@ -118,7 +118,10 @@ def test_there_is_no_circle():
 
 @pytest.mark.parametrize("module", SOURCES)
 def test_only_numpy_is_required(module):
+    # The package fastconv.torch is its extra, and nothing else imports it.
     allowed = sys.stdlib_module_names | {"numpy", "fastconv"}
+    if room(module) == "torch":
+        allowed |= {"torch"}
     top = {name.partition(".")[0] for name in imported(at_import(tree(module)), module)}
     assert top <= allowed
     anywhere = {name.partition(".")[0] for name in imported(ast.walk(tree(module)), module)}
@@ -150,3 +153,15 @@ unwanted = ("tqdm", "safetensors", "PIL", "matplotlib", "torch", "scipy", "onnx"
 print([name for name in unwanted if name in sys.modules])
 """
     assert output(program) == "[]"
+
+
+def test_the_bridge_names_its_extra():
+    program = """
+import sys
+sys.modules["torch"] = None  # as if it were not installed
+try:
+    import fastconv.torch
+except ImportError as error:
+    print(error)
+"""
+    assert output(program) == "fastconv.torch needs PyTorch: pip install 'fastconv[torch]'"

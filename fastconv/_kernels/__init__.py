@@ -11,7 +11,28 @@ import importlib
 import importlib.util
 import os
 
-from fastconv._kernels import cpu
+
+def _refuse_subinterpreters():
+    """Before any compiled module, of which a process has one copy: its first interpreter owns it.
+
+    Memory and threads of the kernels are those of the process, under one interpreter's lock; nor
+    is NumPy made for several.
+    """
+    for name in ("_interpreters", "_xxsubinterpreters"):  # the second up to Python 3.12
+        try:
+            interpreters = importlib.import_module(name)
+        except ImportError:
+            continue
+        if interpreters.get_current() != interpreters.get_main():
+            raise ImportError(
+                "fastconv: sub-interpreters are not supported; use threads or processes"
+            )
+        return
+
+
+_refuse_subinterpreters()
+
+from fastconv._kernels import cpu  # noqa: E402
 
 ISAS = ("baseline", "avx2", "avx512")
 

@@ -15,13 +15,38 @@ RECYCLED_BYTES = 64 * 1024
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
+# DLPack's numbers for memory that this processor reads: its own, and what CUDA, ROCm pinned there.
+HOST_DEVICES = (1, 3, 11)
+
+
+def as_numpy(op, name, array):
+    """Whatever is an array as one of NumPy, on its own memory where it has any.
+
+    Those of other libraries come through DLPack.  ValueError for one on another device, TypeError
+    for one that its library does not hand out, or whose elements NumPy does not know.
+    """
+    if isinstance(array, np.ndarray) or not hasattr(array, "__dlpack__"):
+        return np.asarray(array)
+    kind = f"{type(array).__module__}.{type(array).__qualname__}"
+    try:
+        device, _ = array.__dlpack_device__()
+        if device in HOST_DEVICES:
+            return np.from_dlpack(array)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(
+            f"{op}: {name} must be an array that DLPack can hand to NumPy, got a {kind} of "
+            f"{getattr(array, 'dtype', 'unknown dtype')}: {error}"
+        ) from None
+    where = getattr(array, "device", f"DLPack's device {int(device)}")
+    raise ValueError(f"{op}: {name} must be in the memory of the CPU, got a {kind} on {where}")
+
 
 def as_array(op, name, array, dtype=None):
     """`array` as an aligned, native float32 or float64 ndarray; a copy only where it must be.
 
     With `dtype` given, any other is a TypeError.
     """
-    array = np.asarray(array)
+    array = as_numpy(op, name, array)
     native = array.dtype if array.dtype in FLOATS else array.dtype.newbyteorder("=")
     if native not in FLOATS:
         raise TypeError(f"{op}: {name} must be float32 or float64, got {array.dtype}")

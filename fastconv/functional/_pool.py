@@ -57,7 +57,7 @@ def max_pool(
 
 def max_pool_backward(op, ndim, grad_output, indices, input_shape, num_threads):
     g, batched, shape = _gradient(op, ndim, grad_output, input_shape)
-    indices = np.asarray(indices)
+    indices = _arrays.as_numpy(op, "indices", indices)
     if indices.dtype.newbyteorder("=") != INT64:
         raise TypeError(f"{op}: indices must be int64, got {indices.dtype}")
     indices = np.require(indices, INT64, "A")

@@ -115,7 +115,8 @@ def conv1d(
 
     Parameters
     ----------
-    input : (N, C, L) or (C, L), float32 or float64, any strides
+    input : (N, C, L) or (C, L), float32 or float64, any strides; of NumPy or, on the CPU, of any
+        library that knows DLPack, as all arrays here
     weight : (O, C/groups, k), dtype of the input
     bias : (O,) or None
     stride, dilation : int >= 1, or one for each spatial axis

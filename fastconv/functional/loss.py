@@ -183,7 +183,7 @@ def _wanted(op, input, target, weight, ignore_index, reduction, label_smoothing)
         raise ValueError(
             f"{op}: weight must have shape ({classes},), one for each class, got {weights.shape}"
         )
-    target = np.asarray(target)
+    target = _arrays.as_numpy(op, "target", target)
     if target.dtype.kind == "f":
         if ignore_index >= 0:
             raise ValueError(

@@ -1,0 +1,10 @@
+from types import ModuleType
+
+ISAS: tuple[str, ...]
+
+available_isas: tuple[str, ...]
+isa: str
+conv: dict[str, ModuleType]
+norm: dict[str, ModuleType]
+pointwise: dict[str, ModuleType]
+pool: dict[str, ModuleType]

@@ -1,0 +1,26 @@
+from typing import Any
+
+from fastconv._typing import StrPath
+from fastconv.callbacks import Callback
+from fastconv.train import History
+
+KEY: str
+COUNTERS: tuple[Any, ...]
+
+class Checkpoint(Callback):
+    on_epoch_begin: Any
+    path: Any
+    every: Any
+    metadata: Any
+    saved: Any
+    def __init__(
+        self, path: StrPath, every: float = 60.0, metadata: dict[str, str] | None = None
+    ) -> None: ...
+    def on_train_begin(self, run: History) -> None: ...
+    def on_train_end(self, run: History) -> None: ...
+    def on_interrupt(self, run: History) -> None: ...
+    def save(self, run: History) -> None: ...
+
+def restore(run: History, path: StrPath) -> None: ...
+def read(path: StrPath) -> dict[str, Any]: ...
+def is_resumable(batches: Any) -> bool: ...

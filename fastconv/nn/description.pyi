@@ -1,0 +1,6 @@
+from typing import Any
+
+from fastconv.nn.module import Module
+
+def describe(module: Module) -> dict[str, Any]: ...
+def build(description: Any) -> Module: ...
