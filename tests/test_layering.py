@@ -22,7 +22,7 @@ FLOORS = (
     ("nn", "optim", "data", "gradcheck", "serialization", "images", "progress", "metrics",
      "interrupt"),
     ("train", "callbacks", "checkpoint", "classifier", "recipes"),
-    ("config",),
+    ("config", "embed"),
     ("__init__",),
     ("bench", "report"),
     ("commands",),
