@@ -21,6 +21,10 @@ from setuptools.command.build_ext import build_ext
 KERNELS = "fastconv/_kernels"
 FAMILIES = ("conv", "norm", "pointwise", "pool", "winograd")
 SHARED = ("types.pxd", "openmp.pxd", "vec.h", "vec_scalar.h", "float_mode.h")
+INCLUDE = "fastconv/include"
+# What the modules that the C interface calls have in common with it.
+INTERFACE = [f"{KERNELS}/entries.pxd", f"{INCLUDE}/fastconv.h"]
+EMBEDDED = ("conv", "pool")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 MSVC = sys.platform == "win32"
 
@@ -78,11 +82,13 @@ def variants():
                     Extension(
                         f"fastconv._kernels.{name}",
                         [str(copy)],
-                        include_dirs=[KERNELS],
+                        include_dirs=[KERNELS, INCLUDE],
                         define_macros=[("VEC_BYTES", str(vec_bytes))]
                         + ([("FASTCONV_F64", "1")] if dtype == "f64" else []),
                         extra_compile_args=flags,
-                        depends=includes + [f"{KERNELS}/{name}" for name in SHARED],
+                        depends=includes
+                        + [f"{KERNELS}/{name}" for name in SHARED]
+                        + (INTERFACE if family in EMBEDDED else []),
                     )
                 )
     return extensions
@@ -157,10 +163,11 @@ setup(
         Extension(
             f"fastconv._kernels.{name}",
             [f"{KERNELS}/{name}.pyx"],
-            include_dirs=[KERNELS],
-            depends=[f"{KERNELS}/{header}" for header in SHARED],
+            include_dirs=[KERNELS, INCLUDE],
+            depends=[f"{KERNELS}/{header}" for header in SHARED]
+            + (INTERFACE if name == "capi" else []),
         )
-        for name in ("augment", "cpu", "memory")
+        for name in ("augment", "capi", "cpu", "memory")
     ],
     cmdclass={"build_ext": BuildKernels},
     options={"bdist_wheel": {"py_limited_api": "cp{}{}".format(*LIMITED_API)}}

@@ -6,21 +6,22 @@
     _shapes, _threads, _algorithm                                  sizes, thread counts, algorithms
     _kernels                                                       typed Cython, one build per ISA
 
-Each line uses only those below it.  Beside them: gradcheck, save, load, show_config.  Above them:
-cli with its commands, report, plot, and bench, which lies in the folder of that name in a source
-tree.
+Each line uses only those below it.  Beside them: gradcheck, save, load, show_config, and embed, the
+doors for other languages.  Above them: cli with its commands, report, plot, and bench, which lies in
+the folder of that name in a source tree.
 """
 
 from fastconv import _kernels  # noqa: F401 - before NumPy: here a sub-interpreter is refused
 
 # isort: split
-from fastconv import callbacks, data, functional, metrics, nn, optim, theory
+from fastconv import callbacks, data, embed, functional, metrics, nn, optim, theory
 from fastconv._algorithm import algorithm, get_algorithm, set_algorithm
 from fastconv._kernels.memory import empty_cache
 from fastconv._random import manual_seed
 from fastconv._threads import get_num_threads, num_threads, set_num_threads
 from fastconv.checkpoint import Checkpoint
 from fastconv.config import show_config
+from fastconv.embed import get_include
 from fastconv.functional import *
 from fastconv.gradcheck import GradcheckError, gradcheck
 from fastconv.serialization import load, load_metadata, save
@@ -33,11 +34,13 @@ __all__ = [
     "algorithm",
     "callbacks",
     "data",
+    "embed",
     "empty_cache",
     "evaluate",
     "fit",
     "functional",
     "get_algorithm",
+    "get_include",
     "get_num_threads",
     "gradcheck",
     "load",

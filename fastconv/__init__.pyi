@@ -1,4 +1,5 @@
-from fastconv import callbacks, data, functional, metrics, nn, optim
+from fastconv import callbacks, data, embed, functional, metrics, nn, optim, theory
+from fastconv._algorithm import algorithm, get_algorithm, set_algorithm
 from fastconv._kernels.memory import empty_cache
 from fastconv._random import manual_seed
 from fastconv._threads import get_num_threads, num_threads, set_num_threads
@@ -19,6 +20,7 @@ __all__ = [
     "adaptive_avg_pool2d_backward",
     "adaptive_avg_pool3d",
     "adaptive_avg_pool3d_backward",
+    "algorithm",
     "avg_pool1d",
     "avg_pool1d_backward",
     "avg_pool2d",
@@ -57,6 +59,7 @@ __all__ = [
     "functional",
     "gelu",
     "gelu_backward",
+    "get_algorithm",
     "get_num_threads",
     "gradcheck",
     "group_norm",
@@ -97,6 +100,7 @@ __all__ = [
     "relu",
     "relu_backward",
     "save",
+    "set_algorithm",
     "set_num_threads",
     "show_config",
     "sigmoid",
@@ -109,6 +113,7 @@ __all__ = [
     "softplus_backward",
     "tanh",
     "tanh_backward",
+    "theory",
     "unfold",
     "unfold_backward",
 ]

@@ -13,7 +13,7 @@ import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
-from fastconv._kernels import cpu
+from fastconv._kernels import capi, cpu
 from fastconv._shapes import integer
 
 # A parallel region pays once its loops do this many multiply-adds (about 20 microseconds).
@@ -68,6 +68,7 @@ def set_num_threads(num_threads):
     if num_threads is not None:
         num_threads = integer("set_num_threads", "num_threads", num_threads, 1)
     _chosen = num_threads
+    capi.set_default_threads(_default())
 
 
 def get_num_threads():
@@ -136,5 +137,6 @@ def _after_fork_in_child():
     _forked, _said_forked = True, False
 
 
+capi.set_default_threads(_default())
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -22,7 +22,7 @@ FLOORS = (
     ("nn", "torch", "optim", "data", "gradcheck", "serialization", "images", "progress", "metrics",
      "interrupt", "theory"),
     ("train", "callbacks", "checkpoint", "classifier", "recipes"),
-    ("config",),
+    ("config", "embed"),
     ("__init__",),
     ("bench", "report", "plot"),
     ("commands",),

@@ -49,9 +49,11 @@
 
 from cython.parallel cimport prange
 
+from cpython.pycapsule cimport PyCapsule_New
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from fastconv._kernels.entries cimport conv_entries, fastconv_problem
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
     FLUSH_DENORMALS, FUSED, LANES, REGISTERS, even_lanes, first_lanes, idx_t,
@@ -85,6 +87,7 @@ include "conv_grad_weight_sums.pxi"
 include "conv_grad_weight.pxi"
 include "conv_explain.pxi"
 include "conv_roof.pxi"
+include "conv_entries.pxi"
 
 
 cdef int run_correlate(const conv_t* p, const real[:, :, :, :, :] x,

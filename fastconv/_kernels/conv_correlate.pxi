@@ -360,35 +360,82 @@ cdef idx_t task_elements(const correlate_t* self) noexcept nogil:
             + round_up(own, ALIGN))
 
 
-cdef int correlate(const conv_t* problem, const real* x, const real* w, const real* bias,
-                   real* y, int num_threads) noexcept nogil:
-    cdef correlate_t self
-    cdef idx_t i, tasks, blocks, elements, status = correlate_plan(&self, problem, num_threads)
+cdef void pack_blocks(const correlate_t* self, const real* w, const real* bias, real* packed,
+                      int num_threads) noexcept nogil:
+    cdef idx_t i
+    for i in prange(shared_blocks(self), num_threads=num_threads, schedule="static"):
+        pack_block(self, w, bias, i, packed + i * self.block_elements)
+
+
+cdef void run_tasks(const correlate_t* self, const real* x, const real* w, const real* bias,
+                    const real* packed, real* y, real* scratch, int num_threads) noexcept nogil:
+    """`scratch`: task_elements for each thread."""
+    cdef idx_t i, elements = task_elements(self)
+    cdef idx_t tasks = (self.p.groups * self.n_chunks * self.p.batch
+                        * self.n_pos[0] * self.n_pos[1] * self.n_pos[2])
     cdef unsigned mode
-    cdef void* memory = NULL
-    cdef real* packed
-    cdef real* scratch
-    if status == OK:
-        blocks = shared_blocks(&self)
-        elements = task_elements(&self)
-        memory = take_scratch(
-            <size_t> (blocks * self.block_elements + num_threads * elements) * sizeof(real)
-            + ALIGN)
-        status = OK if memory != NULL else NO_MEMORY
-    if status == OK:
-        packed = <real*> aligned(memory)
-        scratch = packed + blocks * self.block_elements
-        for i in prange(blocks, num_threads=num_threads, schedule="static"):
-            pack_block(&self, w, bias, i, packed + i * self.block_elements)
-        tasks = (self.p.groups * self.n_chunks * self.p.batch
-                 * self.n_pos[0] * self.n_pos[1] * self.n_pos[2])
-        for i in prange(tasks, num_threads=num_threads, schedule="dynamic"):
-            mode = set_float_mode(FLUSH_DENORMALS)
-            correlate_task(&self, i, x, w, bias, packed, y,
-                           scratch + omp_get_thread_num() * elements)
-            set_float_mode(mode)
-    give_scratch(memory)
+    for i in prange(tasks, num_threads=num_threads, schedule="dynamic"):
+        mode = set_float_mode(FLUSH_DENORMALS)
+        correlate_task(self, i, x, w, bias, packed, y, scratch + omp_get_thread_num() * elements)
+        set_float_mode(mode)
+
+
+cdef void correlate_free(correlate_t* self) noexcept nogil:
     free(self.tables)
     free(self.runs)
     window_free(&self.window)
+
+
+cdef int correlate(const conv_t* problem, const real* x, const real* w, const real* bias,
+                   real* y, int num_threads) noexcept nogil:
+    cdef correlate_t self
+    cdef idx_t status = correlate_plan(&self, problem, num_threads), own = 0
+    cdef void* memory = NULL
+    cdef real* packed
+    if status == OK:
+        own = shared_blocks(&self) * self.block_elements
+        memory = take_scratch(
+            <size_t> (own + num_threads * task_elements(&self)) * sizeof(real) + ALIGN)
+        status = OK if memory != NULL else NO_MEMORY
+    if status == OK:
+        packed = <real*> aligned(memory)
+        pack_blocks(&self, w, bias, packed, num_threads)
+        run_tasks(&self, x, w, bias, packed, y, packed + own, num_threads)
+    give_scratch(memory)
+    correlate_free(&self)
     return <int> status
+
+
+# The same in two steps, for repeated inference: the plan and the packed weights, then the tasks.
+
+cdef struct prepared_t:
+    correlate_t plan
+    void* memory
+    const real* packed
+
+
+cdef int correlate_prepare(prepared_t* self, const conv_t* problem, const real* w,
+                           const real* bias, int num_threads) noexcept nogil:
+    """Status; in any case correlate_free and free(memory) are the caller's."""
+    self.memory = NULL
+    if correlate_plan(&self.plan, problem, num_threads) != OK:
+        return NO_MEMORY
+    self.plan.shared = True
+    self.memory = malloc(
+        <size_t> (shared_blocks(&self.plan) * self.plan.block_elements) * sizeof(real) + ALIGN)
+    if self.memory == NULL:
+        return NO_MEMORY
+    self.packed = <const real*> aligned(self.memory)
+    pack_blocks(&self.plan, w, bias, <real*> self.packed, num_threads)
+    return OK
+
+
+cdef int correlate_prepared(const prepared_t* self, const real* x, real* y,
+                            int num_threads) noexcept nogil:
+    cdef void* memory = take_scratch(
+        <size_t> (num_threads * task_elements(&self.plan)) * sizeof(real) + ALIGN)
+    if memory == NULL:
+        return NO_MEMORY
+    run_tasks(&self.plan, x, NULL, NULL, self.packed, y, <real*> aligned(memory), num_threads)
+    give_scratch(memory)
+    return OK

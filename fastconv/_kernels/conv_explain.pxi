@@ -95,9 +95,7 @@ cdef dict explain_correlate(const conv_t* problem, int num_threads):
     cdef dict said = None
     if correlate_plan(&self, problem, num_threads) == OK:
         said = correlate_choices(&self)
-    free(self.tables)
-    free(self.runs)
-    window_free(&self.window)
+    correlate_free(&self)
     return said
 
 

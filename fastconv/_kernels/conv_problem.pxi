@@ -86,7 +86,7 @@ cdef conv_t describe(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w
     return p
 
 
-cdef void stretch_input(conv_t* p):
+cdef void stretch_input(conv_t* p) noexcept nogil:
     """From the sizes of a convolution to those of its grad_input."""
     cdef int axis
     for axis in range(AXES):

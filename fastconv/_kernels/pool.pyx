@@ -27,10 +27,12 @@
 
 from cython.parallel cimport prange
 
+from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int64_t, uint8_t
-from libc.stdlib cimport llabs
+from libc.stdlib cimport free, llabs, malloc
 from libc.string cimport memset
 
+from fastconv._kernels.entries cimport fastconv_problem, pool_entries
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
     FLUSH_DENORMALS, KEEP_DENORMALS, LANES, choose, idx_t, indices_of, lane_index, lane_indices,
@@ -76,6 +78,64 @@ include "pool_mean.pxi"
 include "pool_tiles.pxi"
 
 
+cdef void run_max_pool(MaxPool* p, idx_t batch, int num_threads) noexcept nogil:
+    """All but the arrays, their steps, axes and channels follows from these."""
+    cdef idx_t i, part, parts, rows
+    cdef unsigned mode
+    p.by_channel = channels_are_faster(p.x_step[1], p.x_step[4])
+    for i in range(WIDTH):
+        p.lowest[i] = -INFINITY
+        p.ramp[i] = 0 if p.by_channel else <place> (i * p.w.stride)
+    rows = batch * (1 if p.by_channel else p.channels) * p.d.out * p.h.out
+    parts = min(rows, <idx_t> (PARTS * num_threads))
+    for part in prange(parts, num_threads=num_threads, schedule="dynamic"):
+        mode = set_float_mode(KEEP_DENORMALS)
+        max_rows(p, part_begin(part, parts, rows), part_begin(part + 1, parts, rows))
+        set_float_mode(mode)
+
+
+cdef bint run_scatter(Scatter* p, idx_t batch, int num_threads) noexcept nogil:
+    """True: an index is wrong."""
+    cdef idx_t part, parts, owners
+    cdef int wrong = 0
+    cdef unsigned mode
+    p.owned = OWNED_CHANNELS if channels_are_faster(p.gx_step[1], p.gx_step[2]) else 1
+    owners = batch * ceil_div(p.channels, p.owned)
+    parts = min(owners, <idx_t> (PARTS * num_threads))
+    for part in prange(parts, num_threads=num_threads, schedule="dynamic"):
+        mode = set_float_mode(FLUSH_DENORMALS)
+        wrong |= scatter(p, part_begin(part, parts, owners), part_begin(part + 1, parts, owners))
+        set_float_mode(mode)
+    return wrong != 0
+
+
+cdef void run_mean_rows(const MeanPool* p, real* scratch, int num_threads) noexcept nogil:
+    """`scratch`: `room` elements for each thread."""
+    cdef idx_t part, rows = (p.size[0] * (1 if p.by_channel else p.size[1]) * p.d.out * p.h.out)
+    cdef idx_t parts = min(rows, <idx_t> (PARTS * num_threads))
+    cdef unsigned mode
+    for part in prange(parts, num_threads=num_threads, schedule="dynamic"):
+        mode = set_float_mode(FLUSH_DENORMALS)
+        mean_rows(p, part_begin(part, parts, rows), part_begin(part + 1, parts, rows),
+                  scratch + omp_get_thread_num() * p.room)
+        set_float_mode(mode)
+
+
+cdef void run_spread(const MeanPool* p, real* scratch, int num_threads) noexcept nogil:
+    """As run_mean_rows."""
+    cdef idx_t part, owners = p.size[0] * ceil_div(p.size[1], p.owned)
+    cdef idx_t parts = min(owners, <idx_t> (PARTS * num_threads))
+    cdef unsigned mode
+    for part in prange(parts, num_threads=num_threads, schedule="dynamic"):
+        mode = set_float_mode(FLUSH_DENORMALS)
+        spread(p, part_begin(part, parts, owners), part_begin(part + 1, parts, owners),
+               scratch + omp_get_thread_num() * p.room)
+        set_float_mode(mode)
+
+
+include "pool_entries.pxi"
+
+
 def max_pool(
     const real[:, :, :, :, :] x, real[:, :, :, :, :] y, int64_t[:, :, :, :, :] indices,
     kernel, stride, pad, dilation, int num_threads
@@ -85,8 +145,7 @@ def max_pool(
     `indices` may be None.  Position -1: the window holds no element.
     """
     cdef MaxPool p
-    cdef idx_t i, part, parts, rows
-    cdef unsigned mode
+    cdef idx_t i, batch = y.shape[0]
     p.x = &x[0, 0, 0, 0, 0]
     p.y = &y[0, 0, 0, 0, 0]
     p.indices = NULL if indices is None else &indices[0, 0, 0, 0, 0]
@@ -98,16 +157,8 @@ def max_pool(
     p.h = max_axis(x.shape[3], y.shape[3], kernel[1], stride[1], pad[1], dilation[1])
     p.w = max_axis(x.shape[4], y.shape[4], kernel[2], stride[2], pad[2], dilation[2])
     p.channels = y.shape[1]
-    p.by_channel = channels_are_faster(p.x_step[1], p.x_step[4])
-    for i in range(WIDTH):
-        p.lowest[i] = -INFINITY
-        p.ramp[i] = 0 if p.by_channel else <place> (i * p.w.stride)
-    rows = y.shape[0] * (1 if p.by_channel else p.channels) * p.d.out * p.h.out
-    parts = min(rows, <idx_t> (PARTS * num_threads))
-    for part in prange(parts, nogil=True, num_threads=num_threads, schedule="dynamic"):
-        mode = set_float_mode(KEEP_DENORMALS)
-        max_rows(&p, part_begin(part, parts, rows), part_begin(part + 1, parts, rows))
-        set_float_mode(mode)
+    with nogil:
+        run_max_pool(&p, batch, num_threads)
 
 
 def max_pool_backward(
@@ -119,9 +170,8 @@ def max_pool_backward(
     True: an index lies outside of its plane, and `gx` is of no use.
     """
     cdef Scatter p
-    cdef idx_t i, part, parts, owners
-    cdef int wrong = 0
-    cdef unsigned mode
+    cdef idx_t i, batch = g.shape[0]
+    cdef bint wrong
     p.g = &g[0, 0, 0, 0, 0]
     p.indices = &indices[0, 0, 0, 0, 0]
     p.gx = &gx[0, 0, 0]
@@ -133,14 +183,9 @@ def max_pool_backward(
         p.out[i] = g.shape[i + 2]
     p.channels = gx.shape[1]
     p.plane = gx.shape[2]
-    p.owned = OWNED_CHANNELS if channels_are_faster(p.gx_step[1], p.gx_step[2]) else 1
-    owners = g.shape[0] * ceil_div(p.channels, p.owned)
-    parts = min(owners, <idx_t> (PARTS * num_threads))
-    for part in prange(parts, nogil=True, num_threads=num_threads, schedule="dynamic"):
-        mode = set_float_mode(FLUSH_DENORMALS)
-        wrong |= scatter(&p, part_begin(part, parts, owners), part_begin(part + 1, parts, owners))
-        set_float_mode(mode)
-    return bool(wrong)
+    with nogil:
+        wrong = run_scatter(&p, batch, num_threads)
+    return wrong
 
 
 cdef void run_tiles(const real[:, :, :, :, ::1] x, const real[:, :, :, :, ::1] y,
@@ -190,15 +235,8 @@ def avg_pool(
     the widest window has columns.
     """
     cdef MeanPool p = mean_pool(x, y, d, h, w, scratch.shape[1])
-    cdef idx_t rows = y.shape[0] * (1 if p.by_channel else y.shape[1]) * p.d.out * p.h.out
-    cdef idx_t parts = min(rows, <idx_t> (PARTS * num_threads))
-    cdef idx_t part
-    cdef unsigned mode
-    for part in prange(parts, nogil=True, num_threads=num_threads, schedule="dynamic"):
-        mode = set_float_mode(FLUSH_DENORMALS)
-        mean_rows(&p, part_begin(part, parts, rows), part_begin(part + 1, parts, rows),
-                  &scratch[omp_get_thread_num(), 0])
-        set_float_mode(mode)
+    with nogil:
+        run_mean_rows(&p, &scratch[0, 0], num_threads)
 
 
 def avg_pool_backward(
@@ -207,12 +245,5 @@ def avg_pool_backward(
 ):
     """The gradient of `avg_pool`, into `gx`; the other arguments are those of `avg_pool`."""
     cdef MeanPool p = mean_pool(gx, g, d, h, w, scratch.shape[1])
-    cdef idx_t owners = gx.shape[0] * ceil_div(gx.shape[1], p.owned)
-    cdef idx_t parts = min(owners, <idx_t> (PARTS * num_threads))
-    cdef idx_t part
-    cdef unsigned mode
-    for part in prange(parts, nogil=True, num_threads=num_threads, schedule="dynamic"):
-        mode = set_float_mode(FLUSH_DENORMALS)
-        spread(&p, part_begin(part, parts, owners), part_begin(part + 1, parts, owners),
-               &scratch[omp_get_thread_num(), 0])
-        set_float_mode(mode)
+    with nogil:
+        run_spread(&p, &scratch[0, 0], num_threads)

@@ -91,7 +91,8 @@ cdef struct MaxPool:
     place ramp[WIDTH]     # positions from the window of lane 0 to that of lane i
 
 
-cdef MaxAxis max_axis(idx_t size, idx_t out, kernel, stride, pad, dilation):
+cdef MaxAxis max_axis(idx_t size, idx_t out, idx_t kernel, idx_t stride, idx_t pad,
+                      idx_t dilation) noexcept nogil:
     cdef MaxAxis a
     cdef idx_t last_start
     a.size, a.out, a.kernel = size, out, kernel

@@ -28,6 +28,11 @@ cdef Windows windows(const int64_t[:, ::1] table):
     return w
 
 
+cdef void mean_lanes(MeanPool* p) noexcept nogil:
+    p.by_channel = channels_are_faster(p.x_step[1], p.x_step[4])
+    p.owned = OWNED_CHANNELS if p.by_channel else 1
+
+
 cdef MeanPool mean_pool(
     const real[:, :, :, :, :] x, const real[:, :, :, :, :] y, const int64_t[:, ::1] d,
     const int64_t[:, ::1] h, const int64_t[:, ::1] w, idx_t room
@@ -41,9 +46,8 @@ cdef MeanPool mean_pool(
         p.y_step[i] = y.strides[i] // <idx_t> sizeof(real)
         p.size[i] = x.shape[i]
     p.d, p.h, p.w = windows(d), windows(h), windows(w)
-    p.by_channel = channels_are_faster(p.x_step[1], p.x_step[4])
-    p.owned = OWNED_CHANNELS if p.by_channel else 1
     p.room = room
+    mean_lanes(&p)
     return p
 
 

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 
+from fastconv._algorithm import Algorithm
 from fastconv._typing import AnyArray, Array, FloatArray, Gradients, Padding, Sizes
 
 __all__ = [
@@ -24,6 +25,7 @@ def conv1d(
     *,
     out: Array | None = None,
     num_threads: int | None = None,
+    algorithm: Algorithm | None = None,
 ) -> FloatArray: ...
 def conv2d(
     input: AnyArray,
@@ -36,6 +38,7 @@ def conv2d(
     *,
     out: Array | None = None,
     num_threads: int | None = None,
+    algorithm: Algorithm | None = None,
 ) -> FloatArray: ...
 def conv3d(
     input: AnyArray,
@@ -48,6 +51,7 @@ def conv3d(
     *,
     out: Array | None = None,
     num_threads: int | None = None,
+    algorithm: Algorithm | None = None,
 ) -> FloatArray: ...
 def conv1d_backward(
     grad_output: AnyArray,
@@ -60,6 +64,7 @@ def conv1d_backward(
     *,
     needs: Sequence[bool] = (True, True, True),
     num_threads: int | None = None,
+    algorithm: Algorithm | None = None,
 ) -> Gradients: ...
 def conv2d_backward(
     grad_output: AnyArray,
@@ -72,6 +77,7 @@ def conv2d_backward(
     *,
     needs: Sequence[bool] = (True, True, True),
     num_threads: int | None = None,
+    algorithm: Algorithm | None = None,
 ) -> Gradients: ...
 def conv3d_backward(
     grad_output: AnyArray,
@@ -84,4 +90,5 @@ def conv3d_backward(
     *,
     needs: Sequence[bool] = (True, True, True),
     num_threads: int | None = None,
+    algorithm: Algorithm | None = None,
 ) -> Gradients: ...

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 
+from fastconv._algorithm import Algorithm
 from fastconv._typing import AnyArray, Array, FloatArray, Gradients, Padding, Sizes
 
 __all__ = [
@@ -24,6 +25,7 @@ def conv_transpose1d(
     output_size: Sizes | None = None,
     out: Array | None = None,
     num_threads: int | None = None,
+    algorithm: Algorithm | None = None,
 ) -> FloatArray: ...
 def conv_transpose2d(
     input: AnyArray,
@@ -38,6 +40,7 @@ def conv_transpose2d(
     output_size: Sizes | None = None,
     out: Array | None = None,
     num_threads: int | None = None,
+    algorithm: Algorithm | None = None,
 ) -> FloatArray: ...
 def conv_transpose3d(
     input: AnyArray,
@@ -52,6 +55,7 @@ def conv_transpose3d(
     output_size: Sizes | None = None,
     out: Array | None = None,
     num_threads: int | None = None,
+    algorithm: Algorithm | None = None,
 ) -> FloatArray: ...
 def conv_transpose1d_backward(
     grad_output: AnyArray,
@@ -65,6 +69,7 @@ def conv_transpose1d_backward(
     *,
     needs: Sequence[bool] = (True, True, True),
     num_threads: int | None = None,
+    algorithm: Algorithm | None = None,
 ) -> Gradients: ...
 def conv_transpose2d_backward(
     grad_output: AnyArray,
@@ -78,6 +83,7 @@ def conv_transpose2d_backward(
     *,
     needs: Sequence[bool] = (True, True, True),
     num_threads: int | None = None,
+    algorithm: Algorithm | None = None,
 ) -> Gradients: ...
 def conv_transpose3d_backward(
     grad_output: AnyArray,
@@ -91,4 +97,5 @@ def conv_transpose3d_backward(
     *,
     needs: Sequence[bool] = (True, True, True),
     num_threads: int | None = None,
+    algorithm: Algorithm | None = None,
 ) -> Gradients: ...
