@@ -6,9 +6,9 @@
     _shapes, _threads, _algorithm                                  sizes, thread counts, algorithms
     _kernels                                                       typed Cython, one build per ISA
 
-Each line uses only those below it.  Beside them: gradcheck, save, load, show_config, and embed, the
-doors for other languages.  Above them: cli with its commands, report, plot, and bench, which lies in
-the folder of that name in a source tree.
+Each line uses only those below it.  Beside them: gradcheck, save, load, show_config, and embed,
+the doors for other languages.  Above them: cli with its commands, report, plot, and bench, which
+lies in the folder of that name in a source tree.
 """
 
 from fastconv import _kernels  # noqa: F401 - before NumPy: here a sub-interpreter is refused

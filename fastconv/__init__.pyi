@@ -5,6 +5,7 @@ from fastconv._random import manual_seed
 from fastconv._threads import get_num_threads, num_threads, set_num_threads
 from fastconv.checkpoint import Checkpoint
 from fastconv.config import show_config
+from fastconv.embed import get_include
 from fastconv.functional import *
 from fastconv.gradcheck import GradcheckError, gradcheck
 from fastconv.serialization import load, load_metadata, save
@@ -50,6 +51,7 @@ __all__ = [
     "data",
     "dropout",
     "dropout_backward",
+    "embed",
     "empty_cache",
     "evaluate",
     "explain",
@@ -60,6 +62,7 @@ __all__ = [
     "gelu",
     "gelu_backward",
     "get_algorithm",
+    "get_include",
     "get_num_threads",
     "gradcheck",
     "group_norm",

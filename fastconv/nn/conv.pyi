@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastconv._algorithm import Algorithm
 from fastconv._typing import AnyArray, FloatArray, Padding, Sizes
 from fastconv.nn.affine import _AffineMap
 from fastconv.nn.module import Parameter
@@ -40,6 +41,7 @@ class _Conv(_ConvNd):
         bias: bool = True,
         padding_mode: str = "zeros",
         *,
+        algorithm: Algorithm | None = None,
         dtype: DTypeLike = ...,
         rng: np.random.Generator | None = None,
     ) -> None: ...
@@ -61,6 +63,7 @@ class _ConvTranspose(_ConvNd):
         dilation: Sizes = 1,
         padding_mode: str = "zeros",
         *,
+        algorithm: Algorithm | None = None,
         dtype: DTypeLike = ...,
         rng: np.random.Generator | None = None,
     ) -> None: ...

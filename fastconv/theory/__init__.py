@@ -9,6 +9,7 @@
     steps          deconvolution, one input cell at a time
     phases         up-sampling by s in d dimensions as s**d ordinary convolutions
     subpixel       the same as one convolution and a periodic shuffle
+    winograd       the same sums through the values of polynomials, with fewer products
     arithmetic     sizes
     receptive      what an output cell of a network can see
 
@@ -38,6 +39,7 @@ from fastconv.theory.regroup import grad_input_by_regrouped_filters, regroup_fil
 from fastconv.theory.sharing import weight_use_gradients
 from fastconv.theory.steps import DeconvolutionSteps, deconvolution_steps
 from fastconv.theory.subpixel import subpixel_weights, transposed_weights
+from fastconv.theory.winograd import conv_by_winograd, winograd_matrices
 
 __all__ = [
     "Contributions",
@@ -46,6 +48,7 @@ __all__ = [
     "Phase",
     "ReceptiveField",
     "contributions",
+    "conv_by_winograd",
     "conv_matrix",
     "conv_transpose_by_matrix",
     "conv_transpose_by_phases",
@@ -66,4 +69,5 @@ __all__ = [
     "transposed_output_size",
     "transposed_weights",
     "weight_use_gradients",
+    "winograd_matrices",
 ]
