@@ -1,6 +1,7 @@
 """The C interface through ctypes: right results, honest statuses, and nothing that crashes it."""
 
 import ctypes
+import os
 import re
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import reference
 import strategies
 from hypothesis import given
 from hypothesis import strategies as st
+from programs import output
 
 import fastconv
 from fastconv import embed
+from fastconv._kernels import cpu
 
 HEADER = Path(fastconv.get_include(), "fastconv.h").read_text()
 STATUS = {
@@ -356,3 +359,119 @@ def test_messages_say_what_is_wrong():
     texts = [message(code).decode() for code in sorted(STATUS.values())]
     assert len(set(texts)) == len(STATUS) == max(STATUS.values()) + 1
     assert message(-1) == message(99) == b"no status of fastconv"
+
+
+def test_a_zero_size_leaves_nothing_to_do_or_the_bias_alone():
+    w, bias, y = np.ones((6, 2, 3, 3), "f"), np.arange(6, dtype="f"), np.full(240, 77, "f")
+    assert call("conv_forward", "f", good(batch=0), None, w, None, None, 1) == 0
+    assert call("conv_forward", "f", good(out_size__0=0), y, w, None, None, 1) == 0
+    # No input, and windows that lie in the padding: outputs are the bias.
+    problem = good(in_size__0=0, padding__0=5, out_size__0=5)
+    assert call("conv_forward", "f", problem, None, w, bias, y, 1) == 0
+    np.testing.assert_array_equal(y.reshape(2, 6, 20), np.tile(bias[:, None], (2, 1, 20)))
+    gw, gb = np.full_like(w, 77), np.full_like(bias, 77)
+    assert call("conv_grad_weight", "f", good(batch=0), None, None, gw, gb, 1) == 0
+    assert not gw.any()
+    assert not gb.any()
+
+
+@pytest.mark.parametrize("name", ["conv_forward_f32", "", None, 3, ["x"]])
+@pytest.mark.parametrize("door", [embed.address, embed.capsule, embed.ctypes_function])
+def test_an_unknown_name_is_a_value_error(door, name):
+    with pytest.raises(ValueError, match=r"embed: name must be one of .*fastconv_release"):
+        door(name)
+
+
+def test_every_door_knows_the_functions_of_the_header():
+    declared = set(re.findall(r"#define (fastconv_\w+) \(fastconv_api->", HEADER))
+    assert declared - {"fastconv_version"} == set(embed.names())
+    for name in embed.names():
+        called = ctypes.cast(embed.ctypes_function(name), ctypes.c_void_p).value
+        assert called == embed.address(name) != 0
+    # The table: version, message, release, then the line filter.
+    table = (ctypes.c_int64 * 4).from_address(embed.table())
+    assert table[:4] == [1] + [
+        embed.address(f"fastconv_{name}")
+        for name in ("status_message", "release", "filter_line_f64")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "options", "message"),
+    [
+        (((2, 3), (2, 3)), {}, "3, 4 or 5 axes"),
+        (((2, 3, 4), (2, 3, 4, 5)), {}, "3, 4 or 5 axes"),
+        (((2, 3, 4), (1, 3, 4)), {}, "batch size 2"),
+        (((2, 3, 4), (2, 3, 4)), {"stride": 0}, "stride"),
+        (((2, 3, 4), (2, 3, 4)), {"padding": (1, 1)}, "padding"),
+        (((2, 3, 4), (2, 3, 4)), {"groups": 0}, "groups"),
+    ],
+)
+def test_problem_of_checks_its_forms(shapes, options, message):
+    with pytest.raises(ValueError, match=rf"Problem.of: .*{message}"):
+        embed.Problem.of(*map(np.empty, shapes), 3, **options)
+
+
+CALLS = """
+import ctypes, os, threading
+import numpy as np
+import fastconv
+from fastconv import embed
+from fastconv._kernels import cpu
+forward = embed.ctypes_function("fastconv_conv_forward_f32")
+rng = np.random.default_rng(0)
+x, w = (rng.standard_normal(s).astype("f") for s in ((2, 16, 60, 60), (32, 16, 3, 3)))
+wanted = fastconv.conv2d(x, w, num_threads=1)
+
+def right(num_threads):
+    y = np.empty_like(wanted)
+    problem = embed.Problem.of(x, y, 3)
+    status = forward(ctypes.byref(problem), x.ctypes, w.ctypes, None, y.ctypes, num_threads)
+    return status == 0 and y.tobytes() == wanted.tobytes()
+
+assert all(right(n) for n in (0, 1, 2, 3, 5000))
+"""
+
+
+def test_many_threads_at_once():
+    program = """
+results = []
+threads = [threading.Thread(target=lambda: results.extend(right(n % 3) for n in range(30)))
+           for _ in range(6)]
+for t in threads: t.start()
+for t in threads: t.join()
+print(len(results), all(results))
+"""
+    assert output(CALLS + program) == "180 True"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("fork", ["os.fork()", "ctypes.CDLL(None).fork()"])
+def test_a_forked_child_computes_alone(fork):
+    """Also where C forks and Python's own hooks do not run."""
+    program = f"""
+pid = {fork}
+if pid == 0:
+    os._exit(0 if right(0) and right(4) else 1)
+print(os.waitpid(pid, 0)[1], right(2))
+"""
+    assert output("import warnings; warnings.simplefilter('ignore')" + CALLS + program) == "0 True"
+
+
+@pytest.mark.skipif(not cpu.openmp_version(), reason="a serial build")
+def test_zero_threads_are_those_that_were_set():
+    program = """
+def running():
+    with open("/proc/self/status") as file:
+        return int(next(line for line in file if line.startswith("Threads")).split()[1])
+fastconv.set_num_threads(1)
+assert right(0)
+alone = running()
+fastconv.set_num_threads(3)
+assert right(0)
+print(running() - alone)
+"""
+    if not os.path.exists("/proc/self/status"):
+        pytest.skip("no /proc here")
+    only_one = CALLS.replace("(0, 1, 2, 3, 5000)", "(1,)")
+    assert output(only_one + program) == "2"

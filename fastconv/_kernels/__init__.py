@@ -3,8 +3,9 @@
 Each family (``conv``, ``pool``, ...) is one Cython source, built for every instruction set and
 element type.  This module looks at the processor once and imports only the builds it can run.
 After that ``_kernels.conv["f"]`` is the float32 module of the convolutions and
-``_kernels.conv["d"]`` the float64 one, keyed by ``dtype.char``.  ``augment``, ``cpu`` and
-``memory`` are built once, for any processor, and imported where they are used.
+``_kernels.conv["d"]`` the float64 one, keyed by ``dtype.char``.  ``augment``, ``capi``
+(the C interface), ``cpu`` and ``memory`` are built once, for any processor, and imported where they
+are used.
 """
 
 import importlib

@@ -343,9 +343,8 @@ cdef inline bint overlap(const void* a, const memory_t* ma, int64_t a_bytes, con
     cdef const char* y = <const char*> b
     if ma.count == 0 or mb.count == 0 or a == NULL or b == NULL:
         return False
-    return (<size_t> x + <size_t> (ma.low * a_bytes) < <size_t> y + <size_t> ((mb.high + 1) * b_bytes)
-            and <size_t> y + <size_t> (mb.low * b_bytes)
-            < <size_t> x + <size_t> ((ma.high + 1) * a_bytes))
+    return (<size_t> (x + ma.low * a_bytes) < <size_t> (y + (mb.high + 1) * b_bytes)
+            and <size_t> (y + mb.low * b_bytes) < <size_t> (x + (ma.high + 1) * a_bytes))
 
 
 cdef int check_arrays(const kernels_t* kernels, const void* read, const memory_t* read_memory,
@@ -516,9 +515,8 @@ cdef int fastconv_filter_line_f64(
     return run(&_f64, <const fastconv_prepared*> prepared, input, output, 1) == FASTCONV_OK
 
 
-cdef int check_indices(const fastconv_problem* p, const kernels_t* kernels,
-                       const checked_t* found, const void* indices, const void* array,
-                       const memory_t* m) noexcept nogil:
+cdef int check_indices(const kernels_t* kernels, const checked_t* found, const void* indices,
+                       const void* array, const memory_t* m) noexcept nogil:
     cdef memory_t own = dense(found.output.count)
     if <size_t> indices % sizeof(int64_t):
         return FASTCONV_UNALIGNED
@@ -549,9 +547,9 @@ cdef int largest(const kernels_t* kernels, const fastconv_problem* problem, cons
     if status == FASTCONV_OK:
         status = check_arrays(kernels, x, &found.input, y, &found.output)
     if status == FASTCONV_OK and indices != NULL:
-        status = check_indices(problem, kernels, &found, indices, x, &found.input)
+        status = check_indices(kernels, &found, indices, x, &found.input)
     if status == FASTCONV_OK and indices != NULL:
-        status = check_indices(problem, kernels, &found, indices, y, &found.output)
+        status = check_indices(kernels, &found, indices, y, &found.output)
     if status == FASTCONV_OK and num_threads < 0:
         status = FASTCONV_BAD_THREADS
     if status != FASTCONV_OK or found.output.count == 0:
@@ -571,7 +569,7 @@ cdef int largest_gradient(const kernels_t* kernels, const fastconv_problem* prob
     if status == FASTCONV_OK and indices == NULL and found.output.count:
         status = FASTCONV_NULL_POINTER
     if status == FASTCONV_OK:
-        status = check_indices(problem, kernels, &found, indices, grad_input, &found.input)
+        status = check_indices(kernels, &found, indices, grad_input, &found.input)
     if status == FASTCONV_OK and num_threads < 0:
         status = FASTCONV_BAD_THREADS
     if status != FASTCONV_OK or found.output.count == 0:
@@ -643,8 +641,8 @@ cdef const char* fastconv_status_message(int status) noexcept nogil:
     if status == FASTCONV_BAD_THREADS:
         return "num_threads must be 1 or more, or 0 for the default"
     if status == FASTCONV_BAD_OPTION:
-        return ("pass must be FASTCONV_FORWARD or FASTCONV_GRAD_INPUT, and what is prepared for one "
-                "element type runs with it")
+        return ("pass must be FASTCONV_FORWARD or FASTCONV_GRAD_INPUT, and what is prepared for "
+                "one element type runs with it")
     if status == FASTCONV_BAD_INDEX:
         return "indices must lie in their plane, or be -1"
     return "no status of fastconv"

@@ -42,9 +42,9 @@
 #    So the bits do not depend on the number of threads.  Nor do they on the floating-point mode of
 #    the caller: every task sets its own (float_mode.h), in which denormal numbers count as zero.
 #
-# e) Kernels trust their arguments; fastconv.functional has checked them.  They return OK or
-#    NO_MEMORY and never touch Python objects.  Only what the planners chose is handed out as a dict
-#    (conv_explain.pxi), which fastconv.explain puts into words.
+# e) Kernels trust their arguments; fastconv.functional or capi (conv_entries.pxi) has checked them.
+#    They return OK or NO_MEMORY and never touch Python objects.  Only what the planners chose is
+#    handed out as a dict (conv_explain.pxi), which fastconv.explain puts into words.
 """
 
 from cython.parallel cimport prange

@@ -22,7 +22,8 @@
 #    output cell is computed by itself.  So the bits do not depend on the number of threads.  Nor do
 #    they on the floating-point mode of the caller: every task sets its own (float_mode.h).
 #
-# f) Kernels trust their arguments; fastconv.functional has checked all but the indices.
+# f) Kernels trust their arguments; fastconv.functional or capi (pool_entries.pxi) has checked all
+#    but the indices.
 """
 
 from cython.parallel cimport prange

@@ -24,14 +24,15 @@
  *     indices of a max pool: int64_t, (batch, channels, *out_size), dense, in C order
  *     grad_input and grad_output have the steps of input and output.  Strides count elements, not
  *     bytes; those of what is read may be zero or negative, those of what is written may be
- *     negative but must lead to every element once (and those of max_pool_backward through each plane
- *     of grad_input in equal steps).  A pointer is the address of element [0, 0, ...].
- *     A size of zero leaves nothing to do (or zeros to write, or the bias); its pointers may be NULL.
+ *     negative but must lead to every element once (and those of max_pool_backward through each
+ *     plane of grad_input in equal steps).  A pointer is the address of element [0, 0, ...].
+ *     A size of zero leaves nothing to do, or zeros or the bias to write; the pointer to an array
+ *     without elements may be NULL.
  *
  * Memory
- *     Pointers are aligned as their elements are; no more is needed, nor faster.  What is written
- *     must not overlap what is read: the ranges from first to last byte are compared.
- *     Arrays remain the caller's and are not kept, but by fastconv_conv_prepare_*, which copies.
+ *     Pointers are aligned as their elements are; no more is needed.  What is written must not
+ *     overlap what is read: the ranges from first to last byte are compared.  Arrays remain the
+ *     caller's; no call keeps or copies one, but fastconv_conv_prepare_* copies weight and bias.
  *     The library takes scratch memory for a call, and keeps its last block for the next one.
  *
  * Threads
@@ -66,7 +67,7 @@ typedef struct fastconv_problem {
     int64_t struct_size; /* sizeof(fastconv_problem) where the caller was compiled */
     int64_t dimensions;  /* spatial axes: 1, 2 or 3; of the arrays below the first so many count */
     int64_t batch;
-    int64_t groups; /* divides both channels; group g of the output sees only group g of the input */
+    int64_t groups; /* divides both channels; group g of the output sees only that of the input */
     int64_t in_channels;
     int64_t out_channels; /* of a pool: in_channels, and groups is 1 */
     int64_t in_size[3];
@@ -111,7 +112,7 @@ typedef struct fastconv_prepared fastconv_prepared;
  * conv_grad_weight    grad_weight (as weight) or grad_bias (out_channels,) may be NULL: not wanted
  * conv_prepare        into *prepared, which is the caller's and goes to fastconv_release; the
  *                     problem, all its strides included, is that of each conv_run to come
- * conv_run            from input to output, or for FASTCONV_GRAD_INPUT from grad_output to grad_input
+ * conv_run            from input to output; for FASTCONV_GRAD_INPUT from grad_output to grad_input
  * max_pool            indices: position of each maximum in its flat plane of *in_size, -1 where a
  *                     window holds no element; may be NULL
  * max_pool_backward   adds grad_output to the places that indices name
@@ -196,7 +197,7 @@ static inline int fastconv_import(void) {
     if (table == NULL) return -1;
     if (table->version < FASTCONV_API_VERSION) {
         PyErr_Format(PyExc_ImportError,
-                     "fastconv: compiled for version %d of the C interface, the installed one has %d",
+                     "fastconv: compiled for version %d of the C interface, installed is version %d",
                      FASTCONV_API_VERSION, (int)table->version);
         return -1;
     }

@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastconv._algorithm import Algorithm
 from fastconv._typing import FloatArray, Padding, Sizes
 from fastconv.nn.module import Module
 
@@ -55,6 +56,7 @@ class LazyConv1d(_Lazy):
         bias: bool = True,
         padding_mode: str = "zeros",
         *,
+        algorithm: Algorithm | None = None,
         dtype: DTypeLike = ...,
         rng: np.random.Generator | None = None,
     ) -> None: ...
@@ -71,6 +73,7 @@ class LazyConv2d(_Lazy):
         bias: bool = True,
         padding_mode: str = "zeros",
         *,
+        algorithm: Algorithm | None = None,
         dtype: DTypeLike = ...,
         rng: np.random.Generator | None = None,
     ) -> None: ...
@@ -87,6 +90,7 @@ class LazyConv3d(_Lazy):
         bias: bool = True,
         padding_mode: str = "zeros",
         *,
+        algorithm: Algorithm | None = None,
         dtype: DTypeLike = ...,
         rng: np.random.Generator | None = None,
     ) -> None: ...
@@ -104,6 +108,7 @@ class LazyConvTranspose1d(_Lazy):
         dilation: Sizes = 1,
         padding_mode: str = "zeros",
         *,
+        algorithm: Algorithm | None = None,
         dtype: DTypeLike = ...,
         rng: np.random.Generator | None = None,
     ) -> None: ...
@@ -121,6 +126,7 @@ class LazyConvTranspose2d(_Lazy):
         dilation: Sizes = 1,
         padding_mode: str = "zeros",
         *,
+        algorithm: Algorithm | None = None,
         dtype: DTypeLike = ...,
         rng: np.random.Generator | None = None,
     ) -> None: ...
@@ -138,6 +144,7 @@ class LazyConvTranspose3d(_Lazy):
         dilation: Sizes = 1,
         padding_mode: str = "zeros",
         *,
+        algorithm: Algorithm | None = None,
         dtype: DTypeLike = ...,
         rng: np.random.Generator | None = None,
     ) -> None: ...
