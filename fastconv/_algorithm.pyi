@@ -1,7 +1,7 @@
 from contextlib import AbstractContextManager
-from typing import Literal, TypeAlias
 
-Algorithm: TypeAlias = Literal["direct", "winograd", "auto"]
+from fastconv._typing import Algorithm
+
 ALGORITHMS: tuple[str, ...]
 
 def set_algorithm(algorithm: Algorithm | None) -> None: ...

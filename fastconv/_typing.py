@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +24,7 @@ Array: TypeAlias = NDArray[Any]
 # One for all spatial axes, or one for each.
 Sizes: TypeAlias = int | Sequence[int]
 Padding: TypeAlias = int | str | Sequence[int] | Sequence[Sequence[int]]
+Algorithm: TypeAlias = Literal["direct", "winograd", "auto"]
 Gradients: TypeAlias = tuple[FloatArray | None, FloatArray | None, FloatArray | None]
 
 StrPath: TypeAlias = str | os.PathLike[str]

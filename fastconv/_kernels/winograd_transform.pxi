@@ -12,7 +12,7 @@
 #     grad_filter = G' [(B' input) * (A grad_output)]     A: GRAD_OUTPUT, G': GRAD_FILTER
 #
 # The error grows with the spread of the points' powers.  A = 3/4, B = 3/2 is exact in binary and
-# leaves a sixth of the largest error of the usual 1 and 2 (bench/winograd_points.py).
+# leaves a sixth of the largest error of the usual 1 and 2 (bench/bench_winograd_points.py).
 
 cdef extern from *:
     """

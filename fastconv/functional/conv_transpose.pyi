@@ -1,7 +1,6 @@
 from collections.abc import Sequence
 
-from fastconv._algorithm import Algorithm
-from fastconv._typing import AnyArray, Array, FloatArray, Gradients, Padding, Sizes
+from fastconv._typing import Algorithm, AnyArray, Array, FloatArray, Gradients, Padding, Sizes
 
 __all__ = [
     "conv_transpose1d",

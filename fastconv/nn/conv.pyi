@@ -4,8 +4,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastconv._algorithm import Algorithm
-from fastconv._typing import AnyArray, FloatArray, Padding, Sizes
+from fastconv._typing import Algorithm, AnyArray, FloatArray, Padding, Sizes
 from fastconv.nn.affine import _AffineMap
 from fastconv.nn.module import Parameter
 

@@ -3,8 +3,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastconv._algorithm import Algorithm
-from fastconv._typing import FloatArray, Padding, Sizes
+from fastconv._typing import Algorithm, FloatArray, Padding, Sizes
 from fastconv.nn.module import Module
 
 class _Lazy(Module):

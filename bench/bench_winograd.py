@@ -1,6 +1,6 @@
 """Whether training by winograd ends where training by direct sums does.
 
-    python bench/winograd_training.py [--seeds N] [--images N]
+    python bench/bench_winograd.py [--seeds N] [--images N]
 
 The MNIST networks and the small ResNet of bench_train.py, with Adam, over the digits once (for the
 ResNet they are padded to 32 x 32 and repeated as three channels).  For each algorithm: mean test

@@ -1,6 +1,6 @@
 """Which points Winograd's F(4, 3) should use: the error of several sets in float32.
 
-    python bench/winograd_points.py [--channels N]
+    python bench/bench_winograd_points.py [--channels N]
 
 A tile of 4 x 4 outputs is computed from 6 x 6 inputs through the points 0, a, -a, b, -b and
 infinity, all in float32, plainly in NumPy.  The error is over the largest output; the last line is
