@@ -5,9 +5,6 @@ multiples of the direct error: what users are told in the README.
 """
 
 import math
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import checks
@@ -17,6 +14,7 @@ import pytest
 import reference
 from hypothesis import given
 from hypothesis import strategies as st
+from programs import run
 from strategies import LAYOUTS, Case, examples
 
 import fastconv
@@ -279,16 +277,12 @@ def test_call_goes_before_setting_goes_before_default():
 
 @pytest.mark.parametrize(("value", "status"), [("auto", 0), ("quick", 1)])
 def test_environment(value, status):
-    code = "import fastconv; print(fastconv.get_algorithm())"
-    run = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | {"FASTCONV_ALGORITHM": value},
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert run.returncode == status
+    done = run("-c", "import fastconv; print(fastconv.get_algorithm())", FASTCONV_ALGORITHM=value)
+    assert done.returncode == status
     if status == 0:
-        assert run.stdout.strip() == value
+        assert done.stdout.strip() == value
     else:
-        assert "FASTCONV_ALGORITHM: algorithm must be one of" in run.stderr
+        assert "FASTCONV_ALGORITHM: algorithm must be one of" in done.stderr
 
 
 def geometry(shape, weight, padding=1):
