@@ -53,8 +53,6 @@ DIRECTIVES = {
     "initializedcheck": DEBUG,
     # Divisors are checked to be positive before a kernel runs.
     "cdivision": True,
-    # What kernels share between calls is exchanged atomically or locked.
-    "freethreading_compatible": True,
 }
 
 
