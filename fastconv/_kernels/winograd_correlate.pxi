@@ -112,28 +112,32 @@ cdef void multiply_points(const winograd_t* self, idx_t tiles, idx_t first, idx_
                           const real* input, const real* filters, const real* zeros,
                           real* products) noexcept nogil:
     """Some blocks of filters at every point, the tiles in the rows of the register tile."""
-    cdef idx_t channels = self.p.in_channels, nv, width, block, t, q, i
-    cdef idx_t px, at = 0
+    # Only the last of all blocks is narrower.
+    cdef idx_t last_nv = block_width(self, last - 1) // LANES
+    cdef idx_t last_px = even(tiles, tallest(last_nv)), first_px = even(tiles, tallest(self.nv))
+    cdef idx_t nv, px, block, t, q, at = 0
+    cdef const real* b
+    cdef real* o
     cdef stream_t s
-    s.n_outer, s.n_inner = 1, channels
+    s.n_outer, s.n_inner = 1, self.p.in_channels
     s.a_off = s.b_off = &at
     s.a_unit = s.b_unit = 0
     s.a_row, s.a_step = self.pixel, 1
     s.slope = 1
     for t in range(self.n_points):
         for block in range(first, last):
-            width = block_width(self, block)
-            nv = width // LANES
-            px = even(tiles, tallest(nv))
-            s.b_step = s.o_row = width
-            for i in range(ceil_div(tiles, px)):
-                q = i * px
+            nv, px = self.nv, first_px
+            if block == last - 1:
+                nv, px = last_nv, last_px
+            s.b_step = s.o_row = nv * LANES
+            b = filters + block * self.block_elements + t * self.filter_point
+            o = products + ((block - first) * self.n_points + t) * self.product_point
+            q = 0
+            while q < tiles:
                 run_tile(<int> min(px, tiles - q), <int> nv, &s,
-                         input + t * self.input_point + q * self.pixel,
-                         filters + block * self.block_elements + t * self.filter_point,
-                         LANE_BIAS, zeros,
-                         products + ((block - first) * self.n_points + t) * self.product_point
-                         + q * width)
+                         input + t * self.input_point + q * self.pixel, b, LANE_BIAS, zeros,
+                         o + q * s.o_row)
+                q += px
 
 
 cdef struct workshop_t:

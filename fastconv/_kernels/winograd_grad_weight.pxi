@@ -47,7 +47,7 @@ cdef void winograd_grad_plan(winograd_grad_t* self, const conv_t* problem) noexc
     self.k_chunks = ceil_div(base.n_blocks, self.k_chunk)
     self.pixel = round_up(self.c_chunk, LANES)
     tiles = <idx_t> UNIT_BYTES // (base.n_points * self.pixel * <idx_t> sizeof(real))
-    cut_runs(base, min(<idx_t> MOST_TILES, max(<idx_t> 8, tiles)))
+    cut_runs(base, max(<idx_t> 8, tiles))
     self.n_units = base.n_tasks
     self.n_parts = min(ceil_div(MANY_TASKS, p.groups * self.c_chunks * self.k_chunks),
                        max(<idx_t> 1, all_tiles(base) // LONG_PART))

@@ -179,21 +179,27 @@ cdef inline void line_of_4(transform_t KIND, const real* s, idx_t s_step, real* 
         put(d, d_step, 2, (s1 + s2) * HALF + s3)
 
 
-cdef inline void lines(transform_t KIND, idx_t points, idx_t n1, idx_t n2, const real* s,
-                       idx_t s_step, idx_t s1, idx_t s2, real* d, idx_t d_step, idx_t d1,
-                       idx_t d2, const finish_t* finish) noexcept nogil:
-    """n1 by n2 lines."""
-    cdef idx_t i, j
+cdef inline void lines(transform_t KIND, idx_t points, idx_t count, const real* s, idx_t s_step,
+                       idx_t s_line, real* d, idx_t d_step, idx_t d_line,
+                       const finish_t* finish) noexcept nogil:
+    """Some lines, from one to the next by s_line and d_line."""
+    cdef idx_t i
     if points == MOST_POINTS:
-        for i in range(n1):
-            for j in range(n2):
-                line_of_6(KIND, s + i * s1 + j * s2, s_step, d + i * d1 + j * d2, d_step,
-                          finish)
+        for i in range(count):
+            line_of_6(KIND, s + i * s_line, s_step, d + i * d_line, d_step, finish)
     else:
-        for i in range(n1):
-            for j in range(n2):
-                line_of_4(KIND, s + i * s1 + j * s2, s_step, d + i * d1 + j * d2, d_step,
-                          finish)
+        for i in range(count):
+            line_of_4(KIND, s + i * s_line, s_step, d + i * d_line, d_step, finish)
+
+
+cdef inline void plane(transform_t KIND, const idx_t* points, const real* s, const idx_t* s_step,
+                       real* d, const idx_t* d_step, real* spare,
+                       const finish_t* finish) noexcept nogil:
+    """The last two axes.  What lies between them has steps that the compiler knows."""
+    lines(KIND, points[2], length_before(KIND, points[1]), s, s_step[2], s_step[1],
+          spare, LANES, MOST_POINTS * LANES, NULL)
+    lines(KIND, points[1], length_after(KIND, points[2]), spare, MOST_POINTS * LANES, LANES,
+          d, d_step[1], d_step[2], finish)
 
 
 cdef inline void transform(transform_t KIND, const idx_t* points, const real* s,
@@ -203,33 +209,24 @@ cdef inline void transform(transform_t KIND, const idx_t* points, const real* s,
 
     An axis of one point is absent.  `spare` holds two tiles of vectors.
     """
-    cdef idx_t n[AXES]
     cdef idx_t step[AXES]
-    cdef idx_t next_step[AXES]
-    cdef real* target
-    cdef int axis, last = 0, a, b
-    while last < AXES - 1 and points[last] == 1:
-        last += 1
-    for axis in range(AXES):
-        n[axis] = length_before(KIND, points[axis]) if points[axis] > 1 else 1
-        step[axis] = s_step[axis]
-    for axis in range(AXES - 1, last - 1, -1):
-        a, b = (0 if axis else 1), (1 if axis == 2 else 2)
-        if axis == last:
-            target = d
-            next_step[0], next_step[1], next_step[2] = d_step[0], d_step[1], d_step[2]
-        else:
-            # Two halves of `spare` in turn.
-            target = spare if axis == 2 else spare + 216 * LANES
-            next_step[2] = LANES
-            next_step[1] = MOST_POINTS * LANES
-            next_step[0] = MOST_POINTS * MOST_POINTS * LANES
-        lines(KIND, points[axis], n[a], n[b], s, step[axis], step[a], step[b],
-              target, next_step[axis], next_step[a], next_step[b],
-              finish if axis == last else NULL)
-        n[axis] = length_after(KIND, points[axis])
-        s = target
-        step[0], step[1], step[2] = next_step[0], next_step[1], next_step[2]
+    cdef idx_t i
+    cdef real* planes = spare + 216 * LANES
+    if points[1] == 1:
+        lines(KIND, points[2], 1, s, s_step[2], 0, d, d_step[2], 0, finish)
+    elif points[0] == 1:
+        plane(KIND, points, s, s_step, d, d_step, spare, finish)
+    else:
+        step[2] = LANES
+        step[1] = MOST_POINTS * LANES
+        step[0] = MOST_POINTS * MOST_POINTS * LANES
+        for i in range(length_before(KIND, points[0])):
+            plane(KIND, points, s + i * s_step[0], s_step, planes + i * step[0], step, spare,
+                  NULL)
+        for i in range(length_after(KIND, points[1])):
+            lines(KIND, points[0], length_after(KIND, points[2]), planes + i * step[1],
+                  MOST_POINTS * MOST_POINTS * LANES, LANES, d + i * d_step[1], d_step[0],
+                  d_step[2], finish)
 
 
 cdef void transform_input(const idx_t* points, const real* s, const idx_t* s_step, real* d,
