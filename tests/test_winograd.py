@@ -30,7 +30,9 @@ def cases(draw, transposed=False, stride=1):
     ndim = draw(st.integers(1, 3))
     groups = draw(st.sampled_from((1, 1, 1, 2, 3)))
     most = (70, 40, 18)[ndim - 1] // groups
-    channels = [groups * draw(st.integers(1, most)) for _ in range(2)]
+    # Whole vectors of channels go ways of their own.
+    counts = st.one_of(st.integers(1, most), st.sampled_from((8, 16)))
+    channels = [groups * draw(counts) for _ in range(2)]
     kernel = tuple(draw(st.integers(2 * stride + 1, 3 * stride)) for _ in range(ndim))
     pads = tuple(
         (draw(st.integers(0, min(3, k - 1))), draw(st.integers(0, min(3, k - 1)))) for k in kernel
@@ -110,6 +112,17 @@ def test_transposed_by_phases(case):
     got = checks.backward(case, grad, x, weight, algorithm="winograd")
     for each, want in zip(got, case.expected_backward(*wide(grad, x, weight)), strict=True):
         assert_close(case, each, want)
+
+
+@examples(60)
+@given(cases())
+def test_nothing_is_stored_beside_the_output(case):
+    x, weight, bias, _ = case.arrays()
+    shape = (case.batch, *(size + 2 for size in case.out_space), case.out_channels)
+    around = np.moveaxis(np.full(shape, np.nan, case.dtype), -1, 1)
+    inside = around[(..., *(slice(1, -1),) * case.ndim)]
+    checks.forward(case, x, weight, bias, algorithm="winograd", out=inside)
+    assert np.isnan(around).sum() == around.size - inside.size
 
 
 @examples(30)

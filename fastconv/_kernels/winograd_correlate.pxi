@@ -54,7 +54,8 @@ cdef void output_of_part(const winograd_t* self, const run_of_tiles_t* part, idx
     cdef idx_t step[AXES]
     cdef idx_t i, j, lane
     cdef finish_t finish
-    cdef bint direct = p.out_channel == 1 and channels == width
+    cdef reach_t reach[AXES]
+    cdef bint direct = p.out_channel == 1 and channels == width, edge = False
     cdef real* o = y + part.image * p.out_batch + first * p.out_channel
     cdef real* target
     cdef int axis
@@ -64,7 +65,8 @@ cdef void output_of_part(const winograd_t* self, const run_of_tiles_t* part, idx
         start[axis] = part.tile[axis] * self.outputs[axis]
         cells[axis] = self.outputs[axis] * (part.count if axis == 2 else 1)
         size[axis] = min(cells[axis], p.out_size[axis] - start[axis])
-        direct = direct and size[axis] == cells[axis]
+        reach[axis].low, reach[axis].high = 0, min(size[axis], self.outputs[axis])
+        edge = edge or size[axis] < cells[axis]
         o = o + start[axis] * p.out_step[axis]
     steps_of(self.points, self.product_point, point)
     if direct:
@@ -82,7 +84,7 @@ cdef void output_of_part(const winograd_t* self, const run_of_tiles_t* part, idx
             finish.bias = bias + lane
             transform_output(self.points, products + j * width + lane, point,
                              target + j * self.outputs[2] * step[2] + lane, step, spare,
-                             &finish)
+                             &finish, reach if direct and edge else NULL)
     if not direct:
         store_part(p, size, cells, channels, width, held, o)
     if p.gate != NULL and p.slope != 1 and finish.gate == NULL:
@@ -98,7 +100,7 @@ cdef void output_of_run(const winograd_t* self, const run_of_tiles_t* run, idx_t
     cdef idx_t channels = min(width, p.out_channels - block * self.width)
     cdef run_of_tiles_t part = run[0]
     cdef idx_t end = (run.tile[2] + run.count) * self.outputs[2]
-    # Of pixels only the last tile of a row may need to be held.
+    # Of pixels only the last tile of a row may reach past its end.
     if p.out_channel == 1 and end > p.out_size[2] and run.count > 1:
         part.count -= 1
         output_of_part(self, &part, first, channels, width, products, bias, y, held, spare)

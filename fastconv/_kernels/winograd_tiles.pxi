@@ -55,9 +55,11 @@ cdef inline void gather_pixel_row(const span_t* span, const real* x, idx_t step,
 
 
 cdef struct cells_t:
-    # What a run reads, in the array itself or in a strip.
+    # What some neighbours read, in the array itself or in a strip.
     const real* first
     idx_t step[AXES]
+    reach_t reach[AXES]     # of each tile, where they are at an edge of the array itself
+    bint edge
 
 
 cdef cells_t find_cells(const winograd_t* self, const side_t* side, const run_of_tiles_t* run,
@@ -68,22 +70,25 @@ cdef cells_t find_cells(const winograd_t* self, const side_t* side, const run_of
     cdef idx_t size[AXES]
     cdef idx_t j0, j1, i0, i1
     cdef span_t span
-    cdef bint inside = side.channel == 1 and pixel == channels
     cdef const real* end
     cdef const real* row
     cdef real* target
     cdef int axis
     x = x + run.image * side.image
     end = side_end(side, channels, x)
+    cells.edge = False
     for axis in range(AXES):
         start[axis] = run.tile[axis] * self.outputs[axis] - side.pad[axis]
         size[axis] = side.tile[axis] + (run.count - 1) * side.next_tile * (axis == 2)
-        inside = inside and start[axis] >= 0 and start[axis] + size[axis] <= side.size[axis]
-    if inside:
+        cells.reach[axis].low = min(side.tile[axis], max(<idx_t> 0, -start[axis]))
+        cells.reach[axis].high = max(cells.reach[axis].low,
+                                     min(side.tile[axis], side.size[axis] - start[axis]))
+    if whole_pixels(side, channels, pixel):
         cells.first = x
         for axis in range(AXES):
             cells.first = cells.first + start[axis] * side.step[axis]
             cells.step[axis] = side.step[axis]
+            cells.edge = cells.edge or start[axis] < 0 or start[axis] + size[axis] > side.size[axis]
         return cells
     cells.first = strip
     steps_of(size, pixel, cells.step)
@@ -104,6 +109,10 @@ cdef cells_t find_cells(const winograd_t* self, const side_t* side, const run_of
     return cells
 
 
+cdef inline bint whole_pixels(const side_t* side, idx_t channels, idx_t pixel) noexcept nogil:
+    return side.channel == 1 and pixel == channels
+
+
 cdef inline bint column_inside(const winograd_t* self, const side_t* side,
                                idx_t tile) noexcept nogil:
     """Whether a tile lies between the first column and the last."""
@@ -113,19 +122,17 @@ cdef inline bint column_inside(const winograd_t* self, const side_t* side,
 
 cdef run_of_tiles_t next_part(const winograd_t* self, const side_t* side,
                               const run_of_tiles_t* run, idx_t done, bint pixels) noexcept nogil:
-    """What follows the tiles that are `done`: all the rest, or of pixels neighbours of a kind.
+    """What follows the tiles that are `done`: all the rest, or of pixels the neighbours of a kind.
 
-    Tiles at an edge go by a strip; those inside need none where pixels are whole vectors.
+    Each tile at an edge is a kind of its own.
     """
     cdef run_of_tiles_t part = run[0]
-    cdef bint inside
     part.tile[2] += done
     part.count -= done
     if pixels:
-        inside = column_inside(self, side, part.tile[2])
         part.count = 1
-        while (done + part.count < run.count
-               and column_inside(self, side, part.tile[2] + part.count) == inside):
+        while (done + part.count < run.count and column_inside(self, side, part.tile[2])
+               and column_inside(self, side, part.tile[2] + part.count)):
             part.count += 1
     return part
 
@@ -139,18 +146,21 @@ cdef void transform_run(transform_t kind, const winograd_t* self, const side_t* 
     cdef idx_t step[AXES]
     cdef idx_t i, j, c, done = 0
     cdef const real* tile
+    cdef const reach_t* reach
     steps_of(self.points, point, step)
     while done < run.count:
-        part = next_part(self, side, run, done, side.channel == 1 and pixel == channels)
+        part = next_part(self, side, run, done, whole_pixels(side, channels, pixel))
         cells = find_cells(self, side, &part, x, channels, pixel, strip)
+        reach = &cells.reach[0] if cells.edge else NULL
         for j in range(part.count):
             tile = cells.first + j * side.next_tile * cells.step[2]
             for i in range(pixel // LANES):
                 c = i * LANES
                 if kind == INPUT:
-                    transform_input(self.points, tile + c, cells.step, target + c, step, spare)
+                    transform_input(self.points, tile + c, cells.step, target + c, step, spare,
+                                    reach)
                 else:
                     transform_grad_output(self.points, tile + c, cells.step, target + c, step,
-                                          spare)
+                                          spare, reach)
             target = target + pixel
         done += part.count
