@@ -60,6 +60,12 @@ def test_same_bits_for_any_number_of_threads_and_every_run(text, layout, isa):
         assert_same_bits(serial, every_result(replace(case, num_threads=num_threads)))
 
 
+def test_more_threads_than_shares_of_the_work():
+    """Above 64 threads, some have no share of their own and only help."""
+    case = as_case(LARGE[0], dtype="f")
+    assert_same_bits(every_result(case), every_result(replace(case, num_threads=70)))
+
+
 def test_same_bits_in_float64():
     for text in LARGE:
         case = as_case(text, dtype="d")

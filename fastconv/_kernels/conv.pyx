@@ -71,6 +71,7 @@ cdef enum:
 
 
 include "conv_scratch.pxi"
+include "shares.pxi"
 include "conv_tile.pxi"
 include "conv_turn.pxi"
 include "conv_rows.pxi"

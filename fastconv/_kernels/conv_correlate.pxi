@@ -367,17 +367,27 @@ cdef void pack_blocks(const correlate_t* self, const real* w, const real* bias, 
         pack_block(self, w, bias, i, packed + i * self.block_elements)
 
 
+cdef void run_share(const correlate_t* self, idx_t thread, shares_t* shares, const real* x,
+                    const real* w, const real* bias, const real* packed, real* y,
+                    real* scratch) noexcept nogil:
+    cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
+    cdef idx_t task = next_task(shares, thread)
+    while task >= 0:
+        correlate_task(self, task, x, w, bias, packed, y, scratch)
+        task = next_task(shares, thread)
+    set_float_mode(mode)
+
+
 cdef void run_tasks(const correlate_t* self, const real* x, const real* w, const real* bias,
                     const real* packed, real* y, real* scratch, int num_threads) noexcept nogil:
     """`scratch`: task_elements for each thread."""
-    cdef idx_t i, elements = task_elements(self)
-    cdef idx_t tasks = (self.p.groups * self.n_chunks * self.p.batch
-                        * self.n_pos[0] * self.n_pos[1] * self.n_pos[2])
-    cdef unsigned mode
-    for i in prange(tasks, num_threads=num_threads, schedule="dynamic"):
-        mode = set_float_mode(FLUSH_DENORMALS)
-        correlate_task(self, i, x, w, bias, packed, y, scratch + omp_get_thread_num() * elements)
-        set_float_mode(mode)
+    cdef idx_t thread, elements = task_elements(self)
+    cdef shares_t shares
+    share_out(&shares, self.p.groups * self.n_chunks * self.p.batch
+              * self.n_pos[0] * self.n_pos[1] * self.n_pos[2], num_threads)
+    for thread in prange(num_threads, num_threads=num_threads, schedule="static", chunksize=1):
+        run_share(self, thread, &shares, x, w, bias, packed, y,
+                  scratch + omp_get_thread_num() * elements)
 
 
 cdef void correlate_free(correlate_t* self) noexcept nogil:

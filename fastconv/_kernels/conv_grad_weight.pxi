@@ -213,13 +213,24 @@ cdef idx_t unit_elements(const grad_weight_t* self) noexcept nogil:
     return self.images * self.window.elements + packed_elements(self) + row_elements(self)
 
 
+cdef void weight_share(const grad_weight_t* self, idx_t thread, shares_t* shares, const real* x,
+                       const real* g, real* parts, real* grad, real* scratch) noexcept nogil:
+    cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
+    cdef idx_t task = next_task(shares, thread)
+    while task >= 0:
+        weight_task(self, task, x, g, parts, grad, scratch)
+        task = next_task(shares, thread)
+    set_float_mode(mode)
+
+
 cdef int accumulate_weight(const conv_t* problem, const real* x, const real* g, real* grad,
                            real* grad_bias, int num_threads) noexcept nogil:
     """`grad` or `grad_bias` may be NULL: the sums of the other are the same without it."""
     cdef grad_weight_t self
-    cdef idx_t i, block, blocks, part_elements, elements, tasks, n_steps
+    cdef idx_t i, block, blocks, part_elements, elements, n_steps
     cdef idx_t status = weight_plan(&self, problem, num_threads)
     cdef unsigned mode
+    cdef shares_t shares
     cdef void* memory = NULL
     cdef real* parts
     cdef real* scratch
@@ -235,11 +246,10 @@ cdef int accumulate_weight(const conv_t* problem, const real* x, const real* g, 
         self.bias = grad_bias != NULL
         parts = <real*> aligned(memory)
         scratch = parts + part_elements
-        tasks = self.p.groups * self.n_chunks * self.n_parts
-        for i in prange(tasks, num_threads=num_threads, schedule="dynamic"):
-            mode = set_float_mode(FLUSH_DENORMALS)
-            weight_task(&self, i, x, g, parts, grad, scratch + omp_get_thread_num() * elements)
-            set_float_mode(mode)
+        share_out(&shares, self.p.groups * self.n_chunks * self.n_parts, num_threads)
+        for i in prange(num_threads, num_threads=num_threads, schedule="static", chunksize=1):
+            weight_share(&self, i, &shares, x, g, parts, grad,
+                         scratch + omp_get_thread_num() * elements)
         n_steps = weight_steps(&self) if self.weight and self.n_parts > 1 else 0
         for i in prange(blocks * n_steps, num_threads=num_threads, schedule="static"):
             mode = set_float_mode(FLUSH_DENORMALS)

@@ -33,6 +33,7 @@ from fastconv._kernels.types cimport (
 
 include "conv_problem.pxi"
 include "conv_scratch.pxi"
+include "shares.pxi"
 include "conv_tile.pxi"
 include "conv_turn.pxi"
 include "conv_rows.pxi"

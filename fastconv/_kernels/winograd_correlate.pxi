@@ -252,6 +252,17 @@ cdef void prepare_filters(const winograd_t* self, const real* w, real* packed,
         set_float_mode(mode)
 
 
+cdef void winograd_share(const winograd_t* self, idx_t thread, shares_t* shares, const real* x,
+                         const real* w, const real* filters, const real* bias, real* y,
+                         real* scratch) noexcept nogil:
+    cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
+    cdef idx_t task = next_task(shares, thread)
+    while task >= 0:
+        winograd_task(self, task, x, w, filters, bias, y, scratch)
+        task = next_task(shares, thread)
+    set_float_mode(mode)
+
+
 cdef int winograd_correlate(const conv_t* problem, const real* x, const real* w,
                             const real* prepared, const real* bias, real* y,
                             int num_threads) noexcept nogil:
@@ -259,7 +270,7 @@ cdef int winograd_correlate(const conv_t* problem, const real* x, const real* w,
     cdef winograd_t self
     cdef workshop_t shop
     cdef idx_t i, elements, own
-    cdef unsigned mode
+    cdef shares_t shares
     cdef real* memory
     cdef real* scratch
     cdef const real* filters = prepared
@@ -276,11 +287,9 @@ cdef int winograd_correlate(const conv_t* problem, const real* x, const real* w,
         filters = scratch
         prepare_filters(&self, w, scratch, num_threads)
         scratch = scratch + own
-    for i in prange(self.n_tasks * self.n_chunks * self.p.groups, num_threads=num_threads,
-                    schedule="dynamic"):
-        mode = set_float_mode(FLUSH_DENORMALS)
-        winograd_task(&self, i, x, w, filters, bias, y,
-                      scratch + omp_get_thread_num() * elements)
-        set_float_mode(mode)
+    share_out(&shares, self.n_tasks * self.n_chunks * self.p.groups, num_threads)
+    for i in prange(num_threads, num_threads=num_threads, schedule="static", chunksize=1):
+        winograd_share(&self, i, &shares, x, w, filters, bias, y,
+                       scratch + omp_get_thread_num() * elements)
     give_scratch(memory)
     return OK

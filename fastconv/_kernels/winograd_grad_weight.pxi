@@ -212,6 +212,17 @@ cdef void add_grad_parts(const winograd_grad_t* self, idx_t index, idx_t share, 
             grad[i] += parts[part * self.part_elements + i]
 
 
+cdef void winograd_grad_share(const winograd_grad_t* self, idx_t thread, shares_t* shares,
+                              const real* x, const real* g, real* grad, real* parts,
+                              real* scratch) noexcept nogil:
+    cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
+    cdef idx_t task = next_task(shares, thread)
+    while task >= 0:
+        winograd_grad_task(self, task, x, g, grad, parts, scratch)
+        task = next_task(shares, thread)
+    set_float_mode(mode)
+
+
 cdef int winograd_grad_weight(const conv_t* problem, const real* x, const real* g, real* grad,
                               int num_threads) noexcept nogil:
     """grad is C-contiguous: (G, O, I, *kernel)."""
@@ -219,6 +230,7 @@ cdef int winograd_grad_weight(const conv_t* problem, const real* x, const real* 
     cdef grad_workshop_t shop
     cdef idx_t i, elements, shared, share = 4096
     cdef unsigned mode
+    cdef shares_t shares
     cdef void* memory
     cdef real* parts
     cdef real* scratch
@@ -230,12 +242,11 @@ cdef int winograd_grad_weight(const conv_t* problem, const real* x, const real* 
         return NO_MEMORY
     parts = <real*> aligned(memory)
     scratch = parts + shared
-    for i in prange(self.base.p.groups * self.k_chunks * self.c_chunks * self.n_parts,
-                    num_threads=num_threads, schedule="dynamic"):
-        mode = set_float_mode(FLUSH_DENORMALS)
-        winograd_grad_task(&self, i, x, g, grad, parts,
-                           scratch + omp_get_thread_num() * elements)
-        set_float_mode(mode)
+    share_out(&shares, self.base.p.groups * self.k_chunks * self.c_chunks * self.n_parts,
+              num_threads)
+    for i in prange(num_threads, num_threads=num_threads, schedule="static", chunksize=1):
+        winograd_grad_share(&self, i, &shares, x, g, grad, parts,
+                            scratch + omp_get_thread_num() * elements)
     if self.n_parts > 1:
         for i in prange(ceil_div(self.part_elements, share), num_threads=num_threads,
                         schedule="static"):
