@@ -2,6 +2,7 @@
 
 import math
 
+import isas
 import numpy as np
 import pytest
 import reference_pointwise as reference
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from strategies import LAYOUTS, examples, lay_out
 
 import fastconv.functional as F
+from fastconv.functional import _order
 
 layouts = st.sampled_from(LAYOUTS)
 dtypes = st.sampled_from("fd")
@@ -141,3 +143,21 @@ X = np.zeros((2, 4, 4, 6), np.float32)
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("isa", isas.AVAILABLE)
+@pytest.mark.parametrize("dtype", ["f", "d"])
+def test_turning_between_memory_orders_moves_every_value(isa, dtype):
+    """Whole squares, parts of them, and several tasks in an image."""
+    for channels in (1, 2, 3, 16, 17, 33, 64):
+        for space in ((1,), (5,), (16,), (17,), (129,), (5, 5), (3, 4, 5), (13, 28)):
+            x = np.arange(2 * channels * math.prod(space), dtype=dtype)
+            x = x.reshape(2, channels, *space)
+            for num_threads in (1, 3):
+                with isas.using(isa):
+                    turned = _order.to_channels_last("test", x, num_threads)
+                    back = _order.to_c_order("test", turned, num_threads)
+                assert np.moveaxis(turned, 1, -1).flags.c_contiguous
+                assert back.flags.c_contiguous
+                np.testing.assert_array_equal(turned, x)
+                np.testing.assert_array_equal(back, x)

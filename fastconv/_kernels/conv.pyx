@@ -153,6 +153,14 @@ def grad_weight(const real[:, :, :, :, :] x, const real[:, :, :, :, :] grad_outp
     return status
 
 
+def transpose(const real[:, :, ::1] source, real[:, :, ::1] target, int num_threads):
+    """target[n, j, i] = source[n, i, j]: from channels-last order to that of planes, and back."""
+    if source.size:
+        with nogil:
+            turn_matrices(&source[0, 0, 0], source.shape[0], source.shape[1], source.shape[2],
+                          &target[0, 0, 0], num_threads)
+
+
 # What a call with these arrays would do, as plain numbers (conv_explain.pxi); None without memory.
 # The arrays lend shapes and strides; their elements are not read.
 

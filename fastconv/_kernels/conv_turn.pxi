@@ -111,3 +111,37 @@ cdef void planes_to_pixels(const real* planes, idx_t plane, idx_t step, idx_t co
             else:
                 turn_every_second(planes + k0 * plane + 2 * p0, plane, channels - k0, end, AHEAD,
                                   pixels + p0 * pixel + k0, pixel, count - p0)
+
+
+cdef enum:
+    TURNED_ROWS = 64    # of a task
+
+
+cdef void turn_rows(const real* source, idx_t rows, idx_t columns, idx_t begin, idx_t end,
+                    const real* source_end, real* target) noexcept nogil:
+    """target[j, i] = source[i, j] of a matrix, begin <= i < end."""
+    cdef idx_t i, i0, j, j0
+    if end - begin < LANES:
+        for i in range(begin, end):
+            for j in range(columns):
+                target[j * rows + i] = source[i * columns + j]
+        return
+    # Along the rows of the target, which the hardware then fetches ahead.
+    for j in range(ceil_div(columns, LANES)):
+        j0 = j * LANES
+        for i in range(ceil_div(end - begin, LANES)):
+            # The last square ends with the last row, over the one before it if need be.
+            i0 = min(begin + i * LANES, end - LANES)
+            turn_square(source + i0 * columns + j0, columns, LANES, source_end, AHEAD,
+                        target + j0 * rows + i0, rows, columns - j0)
+
+
+cdef void turn_matrices(const real* source, idx_t count, idx_t rows, idx_t columns, real* target,
+                        int num_threads) noexcept nogil:
+    """Transposes every matrix of a sequence."""
+    cdef idx_t blocks = max(<idx_t> 1, rows // TURNED_ROWS), size = rows * columns, i, first
+    for i in prange(count * blocks, num_threads=num_threads, schedule="static"):
+        first = i % blocks * TURNED_ROWS
+        turn_rows(source + i // blocks * size, rows, columns, first,
+                  first + TURNED_ROWS if i % blocks < blocks - 1 else rows,
+                  source + count * size, target + i // blocks * size)

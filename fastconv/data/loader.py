@@ -6,7 +6,8 @@ import numpy as np
 
 from fastconv._random import generator
 from fastconv._shapes import integer
-from fastconv.functional._arrays import is_channels_last, to_channels_last
+from fastconv.functional._arrays import is_channels_last
+from fastconv.functional._order import to_channels_last
 
 
 class DataLoader:
@@ -103,7 +104,8 @@ class DataLoader:
                 part = order[part]
             inputs, targets = self.inputs[part], self.targets[part]
             if last:
-                inputs = to_channels_last(inputs)  # with one channel NumPy forgets it
+                # With one channel NumPy forgets it.  The other threads are training.
+                inputs = to_channels_last("DataLoader", inputs, num_threads=1)
             if self.transform is not None:
                 inputs = self.transform(inputs, self._rng(epoch, batch))
             return inputs, targets

@@ -116,13 +116,6 @@ def is_channels_last(array):
     return channels == 1 and array.strides[1] == array.itemsize and math.prod(space) > 1
 
 
-def to_channels_last(array):
-    """The array (N, C, *space) in that order: a view where no element has to move."""
-    lines = np.ascontiguousarray(channels_to_end(array))
-    # Through one axis: the stride of a single channel has to say what it is.
-    return channels_from_end(lines.reshape(-1).reshape(lines.shape))
-
-
 def empty(op, shape, dtype, like=None):
     """A new array of `shape` in the memory order of `like`: channels last, or else C order.
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from fastconv import _shapes
-from fastconv.functional import _arrays
+from fastconv.functional import _arrays, _order
 
 __all__ = [
     "channels_last",
@@ -29,7 +29,7 @@ def channels_last(input):
     x = _arrays.as_array("channels_last", "input", input)
     if x.ndim < 3:
         raise ValueError(f"channels_last: input must be (N, C, *space), got shape {x.shape}")
-    return _arrays.to_channels_last(x)
+    return _order.to_channels_last("channels_last", x)
 
 
 def pixel_shuffle(input, upscale_factor):

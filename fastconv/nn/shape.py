@@ -6,12 +6,8 @@ import numpy as np
 
 from fastconv import functional as F
 from fastconv._shapes import integer
-from fastconv.functional._arrays import (
-    channels_from_end,
-    channels_to_end,
-    empty,
-    is_channels_last,
-)
+from fastconv.functional._arrays import is_channels_last
+from fastconv.functional._order import to_c_order, to_channels_last
 from fastconv.functional.interpolate import check_interpolation
 from fastconv.nn.module import Module
 
@@ -44,21 +40,12 @@ class Flatten(Module):
         shape_out = (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])
         ordered = isinstance(input, np.ndarray) and is_channels_last(input)
         self.save_for_backward(shape, ordered)
-        if not ordered:
-            return np.reshape(input, shape_out)
-        # The values have to move: in recycled memory.
-        output = empty("Flatten", shape_out, input.dtype)
-        output.reshape(shape)[...] = input
-        return output
+        return np.reshape(to_c_order("Flatten", input) if ordered else input, shape_out)
 
     def backward(self, grad_output, needs_input_grad=True):
         shape, ordered = self.saved_for_backward()
         grad_input = np.reshape(grad_output, shape)
-        if ordered:
-            lines = empty("Flatten", (shape[0], *shape[2:], shape[1]), grad_input.dtype)
-            lines[...] = channels_to_end(grad_input)
-            grad_input = channels_from_end(lines)
-        return grad_input
+        return to_channels_last("Flatten", grad_input) if ordered else grad_input
 
 
 class PixelShuffle(Module):
