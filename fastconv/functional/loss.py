@@ -176,13 +176,12 @@ def _wanted(op, input, target, weight, ignore_index, reduction, label_smoothing)
         raise ValueError(f"{op}: label_smoothing must lie in 0..1, got {label_smoothing!r}")
     axis = min(1, x.ndim - 1)
     classes = x.shape[axis]
-    weights = np.ones(classes, x.dtype)
     if weight is not None:
-        weights = _arrays.as_array(op, "weight", weight, x.dtype)
-    if weights.shape != (classes,):
-        raise ValueError(
-            f"{op}: weight must have shape ({classes},), one for each class, got {weights.shape}"
-        )
+        weight = _arrays.as_array(op, "weight", weight, x.dtype)
+        if weight.shape != (classes,):
+            raise ValueError(
+                f"{op}: weight must have shape ({classes},), one for each class, got {weight.shape}"
+            )
     target = _arrays.as_numpy(op, "target", target)
     if target.dtype.kind == "f":
         if ignore_index >= 0:
@@ -192,18 +191,19 @@ def _wanted(op, input, target, weight, ignore_index, reduction, label_smoothing)
         wanted = _arrays.as_like(op, "target", target, x).copy()
         counted, count = None, x.size // max(classes, 1)
     else:
-        wanted, counted, of_target = _from_indices(op, x, axis, target, ignore_index, weights)
-        count = of_target.sum()
-    wanted *= x.dtype.type(1 - label_smoothing)
-    wanted += x.dtype.type(label_smoothing / max(classes, 1))
-    wanted *= weights.reshape(-1, *(1,) * (x.ndim - 1 - axis))
+        wanted, counted, count = _from_indices(op, x, axis, target, ignore_index, weight)
+    if label_smoothing:
+        wanted *= x.dtype.type(1 - label_smoothing)
+        wanted += x.dtype.type(label_smoothing / max(classes, 1))
+    if weight is not None:
+        wanted *= weight.reshape(-1, *(1,) * (x.ndim - 1 - axis))
     if counted is not None:
         wanted *= np.expand_dims(counted, axis)
     return x, axis, wanted, count
 
 
-def _from_indices(op, x, axis, target, ignore_index, weights):
-    """(q before smoothing, which targets count, their weights or 0) of class indices."""
+def _from_indices(op, x, axis, target, ignore_index, weight):
+    """(q before smoothing, which targets count or None for all, their weights' sum) of indices."""
     shape = x.shape[:axis] + x.shape[axis + 1 :]
     if target.dtype.kind not in "iu":
         raise TypeError(
@@ -215,15 +215,15 @@ def _from_indices(op, x, axis, target, ignore_index, weights):
             f"{op}: target must have shape {shape} for class indices, with input {x.shape}, "
             f"got {target.shape}"
         )
+    classes = x.shape[axis]
     counted = target != ignore_index
-    wrong = counted & ((target < 0) | (target >= len(weights)))
+    wrong = counted & ((target < 0) | (target >= classes))
     if wrong.any():
         raise ValueError(
-            f"{op}: target must lie in 0..{len(weights) - 1} or be ignore_index={ignore_index}, "
+            f"{op}: target must lie in 0..{classes - 1} or be ignore_index={ignore_index}, "
             f"got {target[wrong].flat[0]}"
         )
-    classes = np.where(counted, target, 0).astype(np.intp)
-    wanted = np.zeros_like(x)
-    if x.size:
-        np.put_along_axis(wanted, np.expand_dims(classes, axis), 1, axis)
-    return wanted, counted, weights[classes] * counted
+    numbers = np.arange(classes).reshape(-1, *(1,) * (x.ndim - 1 - axis))
+    wanted = (np.expand_dims(target, axis) == numbers).astype(x.dtype)
+    count = x.dtype.type(counted.sum()) if weight is None else weight[target[counted]].sum()
+    return wanted, None if counted.all() else counted, count

@@ -10,6 +10,8 @@ The steps of the last forward pass know which modules ran together and on which 
 whose modules have run since is void, and then every module goes back by itself.
 """
 
+from functools import cache
+
 from fastconv.nn.activation import LeakyReLU, ReLU, _Rectifier
 from fastconv.nn.affine import _AffineMap
 from fastconv.nn.branches import Residual
@@ -123,10 +125,14 @@ def _is(module, *bases):
     """Whether a module is of one of these classes and runs its methods."""
     if not isinstance(module, bases):
         return False
-    base = next(each for each in type(module).__mro__ if each in _METHODS)
-    bound = module.forward, module.backward
-    methods = type(module).__call__, *(getattr(each, "__func__", each) for each in bound)
-    return methods == _METHODS[base]
+    kind, own = type(module), vars(module)
+    methods = kind.__call__, kind.forward, kind.backward
+    return methods == _METHODS[_base(kind)] and "forward" not in own and "backward" not in own
+
+
+@cache
+def _base(kind):
+    return next(each for each in kind.__mro__ if each in _METHODS)
 
 
 def _is_activation(modules, *types):
