@@ -250,3 +250,18 @@ def test_a_small_network_learns():
         net.backward(loss.backward(), needs_input_grad=False)
         optimizer.step()
     assert values[-1] < 0.2 * values[0]
+
+
+@pytest.mark.parametrize(
+    "pool", [nn.AdaptiveAvgPool2d(1), nn.AvgPool2d((6, 5)), nn.MaxPool2d((6, 5))]
+)
+@pytest.mark.parametrize("last", [False, True])
+def test_memory_order_survives_a_single_pixel(pool, last):
+    """Both orders of (N, C, 1, 1) are the same memory, but not for what comes before."""
+    x = np.random.default_rng(0).standard_normal((4, 8, 6, 5)).astype("f")
+    x = fastconv.channels_last(x) if last else x
+    model = nn.Sequential(nn.ReLU(), pool, nn.Flatten(), nn.Linear(8, 3))
+    y = model(x)
+    grad = model.backward(np.ones_like(y))
+    assert (grad.strides[1] == grad.itemsize) == last
+    assert pool(x).reshape(4, 8).flags.c_contiguous

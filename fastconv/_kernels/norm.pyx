@@ -133,16 +133,50 @@ cdef void plane_products(const shape_t* s, const real* g, const real* x, real me
 # Rows: a vector of channels at a time; the last one reaches back over the one before, and fewer
 # channels than lanes go one by one.
 
+cdef inline vec sum_of_rows(const real* x, idx_t step, idx_t rows) noexcept nogil:
+    # Four sums at once hide the latency of adding.
+    cdef vec acc[4]
+    cdef idx_t r = 0
+    cdef int i
+    for i in range(4):
+        acc[i] = splat(0)
+    while r + 4 <= rows:
+        for i in range(4):
+            acc[i] = acc[i] + (<const vec*> (x + (r + i) * step))[0]
+        r += 4
+    while r < rows:
+        acc[0] = acc[0] + (<const vec*> (x + r * step))[0]
+        r += 1
+    return (acc[0] + acc[1]) + (acc[2] + acc[3])
+
+
+cdef inline vec products_of_rows(const real* g, const real* x, vec middle, idx_t step,
+                                 idx_t rows) noexcept nogil:
+    """The sum of g (x - middle); without g, of (x - middle)^2."""
+    cdef vec acc[4]
+    cdef vec apart
+    cdef idx_t r = 0
+    cdef int i
+    for i in range(4):
+        acc[i] = splat(0)
+    while r + 4 <= rows:
+        for i in range(4):
+            apart = (<const vec*> (x + (r + i) * step))[0] - middle
+            acc[i] = acc[i] + apart * (
+                apart if g == NULL else (<const vec*> (g + (r + i) * step))[0])
+        r += 4
+    while r < rows:
+        apart = (<const vec*> (x + r * step))[0] - middle
+        acc[0] = acc[0] + apart * (apart if g == NULL else (<const vec*> (g + r * step))[0])
+        r += 1
+    return (acc[0] + acc[1]) + (acc[2] + acc[3])
+
+
 cdef inline void lanes_moments(const real* x, idx_t step, idx_t rows, double* mean,
                                double* squares) noexcept nogil:
-    cdef vec sums = splat(0), squared = splat(0), middle, apart
-    cdef idx_t r, i
-    for r in range(rows):
-        sums = sums + (<const vec*> (x + r * step))[0]
-    middle = sums / splat(<real> rows)
-    for r in range(rows):
-        apart = (<const vec*> (x + r * step))[0] - middle
-        squared = squared + apart * apart
+    cdef vec middle = sum_of_rows(x, step, rows) / splat(<real> rows)
+    cdef vec squared = products_of_rows(NULL, x, middle, step, rows)
+    cdef idx_t i
     for i in range(LANES):
         mean[i] = (<real*> &middle)[i]
         squares[i] = (<real*> &squared)[i]
@@ -150,12 +184,9 @@ cdef inline void lanes_moments(const real* x, idx_t step, idx_t rows, double* me
 
 cdef inline void lanes_products(const real* g, const real* x, const real* mean, idx_t step,
                                 idx_t rows, double* sums, double* products) noexcept nogil:
-    cdef vec total = splat(0), crossed = splat(0), middle = (<const vec*> mean)[0], each
-    cdef idx_t r, i
-    for r in range(rows):
-        each = (<const vec*> (g + r * step))[0]
-        total = total + each
-        crossed = crossed + each * ((<const vec*> (x + r * step))[0] - middle)
+    cdef vec total = sum_of_rows(g, step, rows)
+    cdef vec crossed = products_of_rows(g, x, (<const vec*> mean)[0], step, rows)
+    cdef idx_t i
     for i in range(LANES):
         sums[i] = (<real*> &total)[i]
         products[i] = (<real*> &crossed)[i]

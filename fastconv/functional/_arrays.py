@@ -106,14 +106,16 @@ def channels_from_end(array):
 def is_channels_last(array):
     """Whether the channels of (N, C, *space) are the fastest axis in memory.
 
-    With one channel both orders are the same memory, and the stride of that axis tells.
+    With one channel, or one pixel, both orders are the same memory, and the strides tell.
     """
     if array.ndim < 3 or not channels_to_end(array).flags.c_contiguous:
         return False
     if not array.flags.c_contiguous:
         return True
     _, channels, *space = array.shape
-    return channels == 1 and array.strides[1] == array.itemsize and math.prod(space) > 1
+    if channels == 1:
+        return array.strides[1] == array.itemsize and math.prod(space) > 1
+    return array.strides[-1] == channels * array.itemsize
 
 
 def empty(op, shape, dtype, like=None):

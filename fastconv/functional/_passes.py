@@ -59,9 +59,12 @@ def rectify(op, x, plus=None, gate=None, slope=0.0, num_threads=None):
     """x, or x + plus, times `slope` where it is negative; with a gate, where that is not positive.
 
     The second is the gradient of the first, `gate` being its output or, without `plus`, its input.
+    The result has the gate's order in memory, if there is one: gradients come back in that of what
+    they are gradients of.
     """
-    y = _arrays.empty(op, x.shape, x.dtype, x)
-    last = _arrays.is_channels_last(x)
+    like = x if gate is None else gate
+    y = _arrays.empty(op, x.shape, x.dtype, like)
+    last = _arrays.is_channels_last(like)
     flat = [None if each is None else _lines(each, last).reshape(-1) for each in (x, plus, gate, y)]
     _kernels.pointwise[x.dtype.char].rectify(
         *flat[:3], slope, flat[3], _threads_for(op, num_threads, x)

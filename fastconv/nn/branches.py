@@ -51,8 +51,8 @@ class Residual(Module):
             identity = self.shortcut.backward(grad_output, needs_input_grad)
         if not needs_input_grad:
             return None
-        total = _passes.rectify("Residual", grad_input, identity, slope=1.0)
-        return total if slope == 1 else _passes.rectify("Residual", total, None, *saved, slope)
+        gate = None if slope == 1 else saved[0]
+        return _passes.rectify("Residual", grad_input, identity, gate, slope)
 
 
 class Concat(Module):
