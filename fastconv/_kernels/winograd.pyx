@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Winograd's minimal filtering for filters of 3 taps along each axis, stride 1, in 1-D to 3-D.
+"""Winograd's minimal filtering for 2 or 3 taps along each axis for each stride, in 1-D to 3-D.
 
 # Design:
 #
@@ -59,24 +59,26 @@ cdef int run_correlate(const conv_t* p, const real[:, :, :, :, :] x,
 
 
 cdef conv_t bare_problem(idx_t batch, idx_t groups, idx_t in_channels, idx_t out_channels,
-                         tuple kernel, tuple out_size):
+                         tuple kernel, tuple stride, tuple out_size):
     """Without steps, which no plan looks at."""
     cdef conv_t p
     cdef int axis
     memset(&p, 0, sizeof(conv_t))
     p.batch, p.groups, p.in_channels, p.out_channels = batch, groups, in_channels, out_channels
     for axis in range(AXES):
-        p.kernel[axis], p.out_size[axis] = kernel[axis], out_size[axis]
+        p.kernel[axis], p.stride[axis] = kernel[axis], stride[axis]
+        p.out_size[axis] = out_size[axis]
     return p
 
 
 def gains(idx_t batch, idx_t groups, idx_t in_channels, idx_t out_channels, tuple kernel,
-          tuple out_size):
+          tuple stride, tuple out_size):
     """(correlate, grad_weight): estimates of the time of the direct kernels over that of these.
 
     Channels are those of one group.  The same for every number of threads.
     """
-    cdef conv_t p = bare_problem(batch, groups, in_channels, out_channels, kernel, out_size)
+    cdef conv_t p = bare_problem(batch, groups, in_channels, out_channels, kernel, stride,
+                                 out_size)
     cdef winograd_t correlate
     cdef winograd_grad_t grad
     cdef double direct = 1.1 * batch * groups * in_channels * out_channels / LANES
@@ -90,11 +92,11 @@ def gains(idx_t batch, idx_t groups, idx_t in_channels, idx_t out_channels, tupl
     return direct / own, direct / own_grad
 
 
-cdef winograd_t plan_filters(const real[:, :, :, :, :, :] w, tuple out_size):
+cdef winograd_t plan_filters(const real[:, :, :, :, :, :] w, tuple stride, tuple out_size):
     """As far as it does not depend on batch and input."""
     cdef winograd_t self
     cdef conv_t p = bare_problem(1, w.shape[0], w.shape[2], w.shape[1],
-                                 (w.shape[3], w.shape[4], w.shape[5]), out_size)
+                                 (w.shape[3], w.shape[4], w.shape[5]), stride, out_size)
     cdef int axis
     cdef idx_t size = sizeof(real)
     p.w_group, p.w_out, p.w_in = w.strides[0] // size, w.strides[1] // size, w.strides[2] // size
@@ -104,9 +106,9 @@ cdef winograd_t plan_filters(const real[:, :, :, :, :, :] w, tuple out_size):
     return self
 
 
-def prepared_layout(const real[:, :, :, :, :, :] w, tuple out_size):
+def prepared_layout(const real[:, :, :, :, :, :] w, tuple stride, tuple out_size):
     """(points along each axis, elements) of the transformed filters, for outputs of this size."""
-    cdef winograd_t self = plan_filters(w, out_size)
+    cdef winograd_t self = plan_filters(w, stride, out_size)
     return (self.points[0], self.points[1], self.points[2]), filter_elements(&self)
 
 
@@ -115,26 +117,29 @@ def same(const real[::1] a, const real[::1] b):
     return memcmp(&a[0], &b[0], <size_t> a.shape[0] * sizeof(real)) == 0
 
 
-def prepare(const real[:, :, :, :, :, :] w, tuple out_size, real[::1] prepared, int num_threads):
+def prepare(const real[:, :, :, :, :, :] w, tuple stride, tuple out_size, real[::1] prepared,
+            int num_threads):
     """Transforms filters for `forward`, or regrouped ones for `grad_input`.
 
     `out_size`: what the call will give; the batch may be any.
     """
-    cdef winograd_t self = plan_filters(w, out_size)
+    cdef winograd_t self = plan_filters(w, stride, out_size)
     with nogil:
         prepare_filters(&self, &w[0, 0, 0, 0, 0, 0], &prepared[0], num_threads)
 
 
 def forward(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w,
             const real[::1] prepared, const real[::1] bias, real[:, :, :, :, :] y,
-            const real[:, :, :, :, :] gate, double slope, tuple pad, int num_threads):
+            const real[:, :, :, :, :] gate, double slope, tuple stride, tuple pad,
+            int num_threads):
     """y (N, G*O, *out) = bias + x (N, G*I, *in) * w (G, O, I, *kernel); `pad` is the low side.
 
-    Kernels have 3 taps along the last axes, one along those that are absent; no array is empty.
+    Kernels have 2 or 3 times the stride along the last axes, one tap along those that are absent,
+    and MOST_TAPS together at most; no array is empty.
     `prepared` is what `prepare` made of the filters, or None.  `gate` and `slope`: as the direct
     kernels take them, see conv_gate.pxi.
     """
-    cdef conv_t p = describe(x, w, y, (1, 1, 1), (1, 1, 1), pad)
+    cdef conv_t p = describe(x, w, y, stride, (1, 1, 1), pad)
     describe_gate(&p, gate, slope)
     return run_correlate(&p, x, w, prepared, bias, y, num_threads)
 
@@ -153,9 +158,9 @@ def grad_input(const real[:, :, :, :, :] grad_output, const real[:, :, :, :, :, 
 
 
 def grad_weight(const real[:, :, :, :, :] x, const real[:, :, :, :, :] grad_output,
-                real[:, :, :, :, :, ::1] grad, tuple pad, int num_threads):
+                real[:, :, :, :, :, ::1] grad, tuple stride, tuple pad, int num_threads):
     """grad (G, O, I, *kernel), C-contiguous = sum over batch and positions."""
-    cdef conv_t p = describe(x, grad, grad_output, (1, 1, 1), (1, 1, 1), pad)
+    cdef conv_t p = describe(x, grad, grad_output, stride, (1, 1, 1), pad)
     cdef int status
     with nogil:
         status = winograd_grad_weight(&p, &x[0, 0, 0, 0, 0], &grad_output[0, 0, 0, 0, 0],

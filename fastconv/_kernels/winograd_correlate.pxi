@@ -4,8 +4,8 @@
 # with the transformed filters, point by point on the register tile, and transforms the products
 # into outputs:
 #
-#     input     [point][tile][in channel]
-#     filters   [point][in channel][lane]
+#     input     [point][tile][phase][in channel]
+#     filters   [point][phase][in channel][lane]
 #     products  [point][tile][lane]
 #
 # Each tile of the register tile is a row, each out channel a lane.
@@ -117,14 +117,15 @@ cdef void multiply_points(const winograd_t* self, idx_t tiles, idx_t first, idx_
     # Only the last of all blocks is narrower.
     cdef idx_t last_nv = block_width(self, last - 1) // LANES
     cdef idx_t last_px = even(tiles, tallest(last_nv)), first_px = even(tiles, tallest(self.nv))
-    cdef idx_t nv, px, block, t, q, at = 0
+    cdef idx_t nv, px, block, t, q
     cdef const real* b
     cdef real* o
     cdef stream_t s
-    s.n_outer, s.n_inner = 1, self.p.in_channels
-    s.a_off = s.b_off = &at
-    s.a_unit = s.b_unit = 0
-    s.a_row, s.a_step = self.pixel, 1
+    s.n_outer, s.n_inner = self.n_phases, self.p.in_channels
+    s.a_off = &self.phases[0]
+    s.b_off = s.a_off
+    s.a_unit = self.pixel
+    s.a_row, s.a_step = self.row, 1
     s.slope = 1
     for t in range(self.n_points):
         for block in range(first, last):
@@ -132,12 +133,13 @@ cdef void multiply_points(const winograd_t* self, idx_t tiles, idx_t first, idx_
             if block == last - 1:
                 nv, px = last_nv, last_px
             s.b_step = s.o_row = nv * LANES
+            s.b_unit = self.p.in_channels * s.b_step
             b = filters + block * self.block_elements + t * self.filter_point
             o = products + ((block - first) * self.n_points + t) * self.product_point
             q = 0
             while q < tiles:
                 run_tile(<int> min(px, tiles - q), <int> nv, &s,
-                         input + t * self.input_point + q * self.pixel, b, LANE_BIAS, zeros,
+                         input + t * self.input_point + q * self.row, b, LANE_BIAS, zeros,
                          o + q * s.o_row)
                 q += px
 
@@ -189,10 +191,10 @@ cdef void winograd_task(const winograd_t* self, idx_t index, const real* x, cons
     cdef idx_t task = index % self.n_tasks, rest = index // self.n_tasks
     cdef idx_t chunk = rest % self.n_chunks, group = rest // self.n_chunks
     cdef idx_t first = task * self.task_runs, last = min(self.n_runs, first + self.task_runs)
-    cdef idx_t r, tiles = 0, width, lane, k, c, block, some
+    cdef idx_t r, tiles = 0, width, lane, k, c, block, some, phase
     cdef idx_t first_block = chunk * self.chunk
     cdef idx_t last_block = min(self.n_blocks, first_block + self.chunk)
-    cdef side_t side = input_side(self)
+    cdef side_t side
     cdef workshop_t shop
     cdef run_of_tiles_t run
     cdef const real* filters
@@ -200,9 +202,12 @@ cdef void winograd_task(const winograd_t* self, idx_t index, const real* x, cons
     clear(shop.zeros, self.width)
     for r in range(first, last):
         run = find_run(self, r)
-        transform_run(INPUT, self, &side, &run, x + group * p.in_channels * p.in_channel,
-                      p.in_channels, self.pixel, shop.strip, shop.input + tiles * self.pixel,
-                      self.input_point, shop.spare)
+        for phase in range(self.n_phases):
+            side = input_side(self, phase)
+            transform_run(INPUT, self, &side, &run, x + group * p.in_channels * p.in_channel,
+                          p.in_channels, self.pixel, shop.strip,
+                          shop.input + tiles * self.row + phase * self.pixel,
+                          self.input_point, self.row, shop.spare)
         tiles += run.count
     if shared != NULL:
         filters = shared + group * self.n_blocks * self.block_elements

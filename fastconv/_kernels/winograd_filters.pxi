@@ -54,22 +54,25 @@ cdef inline void steps_of(const idx_t* lengths, idx_t unit, idx_t* steps) noexce
 
 cdef void transform_filters(const winograd_t* self, const real* w, idx_t group, idx_t block,
                             idx_t channel, real* packed) noexcept nogil:
-    """FILTER of one in channel of one block."""
+    """FILTER of one in channel of one block, all phases."""
     cdef const conv_t* p = &self.p
-    cdef idx_t lane, i, t
+    cdef idx_t lane, i, t, phase, first
     cdef idx_t width = block_width(self, block)
-    cdef real taps[27 * 16]
+    cdef real taps[MOST_TAPS * 16]
+    cdef real* target
     cdef real spare[2 * 216 * 16]
     cdef idx_t s_step[AXES]
     cdef idx_t d_step[AXES]
-    steps_of(p.kernel, LANES, s_step)
     steps_of(self.points, self.filter_point, d_step)
     for i in range(ceil_div(width, LANES)):
         lane = i * LANES
-        # Each point has its own stream of stores, more than the hardware follows.
-        for t in range(self.n_points):
-            prefetch(packed + t * self.filter_point + (channel + FILTERS_AHEAD) * width + lane, 0)
         gather_filter(p, w + group * p.w_group, block * self.width + lane, channel,
                       p.out_channels - block * self.width - lane, filters_end(p, w), taps)
-        transform_filter(self.points, taps, s_step, packed + channel * width + lane, d_step,
-                         spare)
+        for phase in range(self.n_phases):
+            target = packed + (phase * p.in_channels + channel) * width + lane
+            # Each point has its own stream of stores, more than the hardware follows.
+            for t in range(self.n_points):
+                prefetch(target + t * self.filter_point + FILTERS_AHEAD * width, 0)
+            steps_of(p.kernel, LANES, s_step)
+            first = steps_of_phases(self, phase, s_step)
+            transform_filter(self.points, taps + first, s_step, target, d_step, spare)

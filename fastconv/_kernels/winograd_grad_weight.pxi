@@ -32,12 +32,14 @@ cdef void winograd_grad_plan(winograd_grad_t* self, const conv_t* problem) noexc
     cut_tiles(base)
     choose_width(base)
     vectors = ceil_div(p.in_channels, LANES)
-    per_point = <idx_t> SUM_BYTES // (base.n_points * base.width * <idx_t> sizeof(real))
+    per_point = <idx_t> SUM_BYTES // (base.n_phases * base.n_points * base.width
+                                      * <idx_t> sizeof(real))
     # Each chunk of one side transforms all of the other side again.
     for chunks in range(1, base.n_blocks + 1):
         blocks = ceil_div(base.n_blocks, chunks)
         channels = min(vectors, max(<idx_t> 1, per_point // blocks // LANES))
-        cost = (chunks * vectors + ceil_div(vectors, channels) * base.n_blocks * base.nv)
+        cost = (chunks * base.n_phases * vectors
+                + ceil_div(vectors, channels) * base.n_blocks * base.nv)
         if least < 0 or cost < least:
             least = cost
             self.k_chunk = blocks
@@ -46,15 +48,16 @@ cdef void winograd_grad_plan(winograd_grad_t* self, const conv_t* problem) noexc
     self.c_chunks = ceil_div(p.in_channels, self.c_chunk)
     self.k_chunks = ceil_div(base.n_blocks, self.k_chunk)
     self.pixel = round_up(self.c_chunk, LANES)
-    tiles = <idx_t> UNIT_BYTES // (base.n_points * self.pixel * <idx_t> sizeof(real))
+    base.row = base.n_phases * self.pixel
+    tiles = <idx_t> UNIT_BYTES // (base.n_points * base.row * <idx_t> sizeof(real))
     cut_runs(base, max(<idx_t> 8, tiles))
     self.n_units = base.n_tasks
     self.n_parts = min(ceil_div(MANY_TASKS, p.groups * self.c_chunks * self.k_chunks),
                        max(<idx_t> 1, all_tiles(base) // LONG_PART))
     self.n_parts = min(self.n_parts, self.n_units)
-    base.input_point = odd_lines(base.task_tiles * self.pixel)
+    base.input_point = odd_lines(base.task_tiles * base.row)
     base.product_point = odd_lines(base.task_tiles * base.width)
-    self.sum_point = odd_lines(self.c_chunk * base.width)
+    self.sum_point = odd_lines(base.n_phases * self.c_chunk * base.width)
     self.sum_block = base.n_points * self.sum_point
     self.part_elements = (p.groups * p.out_channels * p.in_channels
                           * p.kernel[0] * p.kernel[1] * p.kernel[2])
@@ -65,14 +68,14 @@ cdef idx_t grad_cost(const winograd_grad_t* self) noexcept nogil:
     cdef const winograd_t* base = &self.base
     cdef const conv_t* p = &base.p
     cdef idx_t tiles = all_tiles(base), px = even(self.c_chunk, tallest(base.nv))
-    cdef idx_t channels = self.c_chunks * self.pixel // LANES, lanes = base.n_blocks * base.nv
+    cdef idx_t channels = self.c_chunks * base.row // LANES, lanes = base.n_blocks * base.nv
     # Sums are loaded and stored once for each unit.
     cdef idx_t products = tiles * tile_cost(px, base.nv) + self.n_units * 4 * px * base.nv
-    products *= self.c_chunks * ceil_div(self.c_chunk, px) * base.n_blocks
+    products *= base.n_phases * self.c_chunks * ceil_div(self.c_chunk, px) * base.n_blocks
     return p.groups * base.n_points * (
         products
         + tiles * TILE_STEPS * (channels * self.k_chunks + lanes * self.c_chunks)
-        + self.n_parts * FILTER_STEPS * p.in_channels * lanes)
+        + self.n_parts * FILTER_STEPS * base.depth * lanes)
 
 
 cdef struct grad_workshop_t:
@@ -107,19 +110,22 @@ cdef void add_products(const winograd_grad_t* self, idx_t tiles, idx_t channels,
     """One block of out channels at every point."""
     cdef const winograd_t* base = &self.base
     cdef idx_t nv = width // LANES, px = even(channels, tallest(nv)), at = 0, t, c, i
+    cdef idx_t phase
     cdef stream_t s
     s.n_outer, s.n_inner = 1, tiles
     s.a_off = s.b_off = &at
     s.a_unit = s.b_unit = 0
-    s.a_row, s.a_step, s.b_step = 1, self.pixel, width
+    s.a_row, s.a_step, s.b_step = 1, base.row, width
     s.o_row = width
     s.slope = 1
     for t in range(base.n_points):
-        for i in range(ceil_div(channels, px)):
-            c = i * px
-            run_tile(<int> min(px, channels - c), <int> nv, &s, input + t * base.input_point + c,
-                     grad_output + t * base.product_point, ADD, NULL,
-                     sums + t * self.sum_point + c * width)
+        for phase in range(base.n_phases):
+            for i in range(ceil_div(channels, px)):
+                c = i * px
+                run_tile(<int> min(px, channels - c), <int> nv, &s,
+                         input + t * base.input_point + phase * self.pixel + c,
+                         grad_output + t * base.product_point, ADD, NULL,
+                         sums + t * self.sum_point + (phase * self.c_chunk + c) * width)
 
 
 cdef void store_taps(const winograd_grad_t* self, idx_t group, idx_t c0, idx_t channels,
@@ -129,17 +135,21 @@ cdef void store_taps(const winograd_grad_t* self, idx_t group, idx_t c0, idx_t c
     cdef const conv_t* p = &base.p
     cdef idx_t width = block_width(base, block), taps = p.kernel[0] * p.kernel[1] * p.kernel[2]
     cdef idx_t first = block * base.width, c, k0, k, t, i, j, used
+    cdef idx_t phase, at
     cdef idx_t s_step[AXES]
     cdef idx_t d_step[AXES]
-    cdef real cells[27 * 16]
+    cdef real cells[MOST_TAPS * 16]
     cdef real* filter
     steps_of(base.points, self.sum_point, s_step)
-    steps_of(p.kernel, LANES, d_step)
     for i in range(ceil_div(width, LANES)):
         k0 = i * LANES
         for c in range(channels):
-            transform_grad_filter(base.points, sums + c * width + k0, s_step, cells, d_step,
-                                  spare)
+            for phase in range(base.n_phases):
+                steps_of(p.kernel, LANES, d_step)
+                at = steps_of_phases(base, phase, d_step)
+                transform_grad_filter(base.points,
+                                      sums + (phase * self.c_chunk + c) * width + k0, s_step,
+                                      cells + at, d_step, spare)
             used = min(<idx_t> LANES, p.out_channels - first - k0)
             filter = grad + ((group * p.out_channels + first + k0) * p.in_channels + c0 + c) * taps
             if c < channels - 1 and (channels - 1 - c) * taps >= LANES:
@@ -163,8 +173,8 @@ cdef void winograd_grad_task(const winograd_grad_t* self, idx_t index, const rea
     cdef idx_t part = index % self.n_parts, rest = index // self.n_parts
     cdef idx_t c0 = rest % self.c_chunks * self.c_chunk, chunk, group
     cdef idx_t channels = min(self.c_chunk, p.in_channels - c0)
-    cdef idx_t unit, r, first, last, tiles, block, width, k0
-    cdef side_t input = input_side(base), grad_output = grad_output_side(base)
+    cdef idx_t unit, r, first, last, tiles, block, width, k0, phase
+    cdef side_t input, grad_output = grad_output_side(base)
     cdef grad_workshop_t shop
     cdef run_of_tiles_t run
     rest //= self.c_chunks
@@ -181,8 +191,11 @@ cdef void winograd_grad_task(const winograd_grad_t* self, idx_t index, const rea
         tiles = 0
         for r in range(first, last):
             run = find_run(base, r)
-            transform_run(INPUT, base, &input, &run, x, channels, self.pixel, shop.strip,
-                          shop.input + tiles * self.pixel, base.input_point, shop.spare)
+            for phase in range(base.n_phases):
+                input = input_side(base, phase)
+                transform_run(INPUT, base, &input, &run, x, channels, self.pixel, shop.strip,
+                              shop.input + tiles * base.row + phase * self.pixel,
+                              base.input_point, base.row, shop.spare)
             tiles += run.count
         for block in range(chunk * self.k_chunk, min(base.n_blocks, (chunk + 1) * self.k_chunk)):
             width = block_width(base, block)
@@ -192,7 +205,8 @@ cdef void winograd_grad_task(const winograd_grad_t* self, idx_t index, const rea
                 run = find_run(base, r)
                 transform_run(GRAD_OUTPUT, base, &grad_output, &run, g + k0 * p.out_channel,
                               min(width, p.out_channels - k0), width, shop.strip,
-                              shop.grad_output + tiles * width, base.product_point, shop.spare)
+                              shop.grad_output + tiles * width, base.product_point, width,
+                              shop.spare)
                 tiles += run.count
             add_products(self, tiles, channels, width, shop.input, shop.grad_output,
                          shop.sums + (block - chunk * self.k_chunk) * self.sum_block)

@@ -2,7 +2,11 @@
 #
 # An image is cut into tiles of `outputs` cells along each axis.  A run is some neighbours of a row
 # of tiles, so that they share what they read, and a task takes a block of runs, of several images
-# where these are small.  All follows from the problem; the number of threads only decides how many
+# where these are small.
+#
+# Where the window moves by a stride s, every s-th cell of the input along each axis, from a first
+# one on, is a phase of it, which meets every s-th tap: the convolution is the sum, over all phases,
+# of convolutions of stride 1, whose channels the products sum up together.  All follows from the problem; the number of threads only decides how many
 # tiles a task takes.
 
 cdef enum:
@@ -15,19 +19,25 @@ cdef enum:
     FILTER_STEPS = 24           # the same of filters
     FAR_FILTER_STEPS = 60       # of those that do not stay in L2
     FEW_THREADS = 2             # for which algorithms are compared
+    MOST_TAPS = 256             # of a whole filter
+    MOST_PHASES = 128           # as each has 2 taps along some axis
 
 
 cdef struct winograd_t:
     conv_t p
-    idx_t points[AXES]      # along each axis: 6, 4, or 1 of an absent one
+    idx_t points[AXES]      # along each axis: 6 or 4 of 3 taps, 5 or 3 of 2, 1 of an absent one
     idx_t outputs[AXES]     # cells of a tile
     idx_t tiles[AXES]       # of one image
     idx_t n_points          # all axes together
-    idx_t pixel             # in channels in whole vectors
+    idx_t n_phases          # of the input
+    idx_t phases[MOST_PHASES]   # their numbers, by which the register tile finds them
+    idx_t pixel             # in channels of a phase in whole vectors
+    idx_t row               # the same of all phases
+    idx_t depth             # in channels of all phases
     idx_t nv, width         # vectors and lanes in a block of out channels
     idx_t n_blocks          # such blocks in a group
     idx_t filter_point      # from point to point of a block's filters
-    idx_t block_elements    # of such a block: [point][in channel][width]
+    idx_t block_elements    # of such a block: [point][phase][in channel][width]
     idx_t run               # tiles in the longest run
     idx_t row_runs          # runs in a row of tiles
     idx_t n_runs            # in all images
@@ -47,20 +57,49 @@ cdef struct run_of_tiles_t:
     idx_t count             # along the last axis
 
 
-cdef idx_t points_along(idx_t size) noexcept nogil:
-    """4 outputs at 6 points, unless 2 at 4 make fewer products of it."""
-    return 6 if ceil_div(size, 4) * 6 <= ceil_div(size, 2) * 4 else 4
+cdef idx_t points_along(idx_t size, idx_t taps) noexcept nogil:
+    """Of tiles of 4 outputs, unless those of 2 make fewer products of it."""
+    if taps == 1:
+        return 1
+    return (taps + 3 if ceil_div(size, 4) * (taps + 3) <= ceil_div(size, 2) * (taps + 1)
+            else taps + 1)
 
 
 cdef void cut_tiles(winograd_t* self) noexcept nogil:
     cdef const conv_t* p = &self.p
+    cdef idx_t taps, i
     cdef int axis
-    self.n_points = 1
+    self.n_points = self.n_phases = 1
     for axis in range(AXES):
-        self.points[axis] = points_along(p.out_size[axis]) if p.kernel[axis] > 1 else 1
-        self.outputs[axis] = self.points[axis] - TAPS + 1 if p.kernel[axis] > 1 else 1
+        taps = p.kernel[axis] // p.stride[axis]
+        self.points[axis] = points_along(p.out_size[axis], taps)
+        self.outputs[axis] = self.points[axis] - taps + 1
         self.tiles[axis] = ceil_div(p.out_size[axis], self.outputs[axis])
         self.n_points *= self.points[axis]
+        self.n_phases *= p.stride[axis]
+    for i in range(self.n_phases):
+        self.phases[i] = i
+    self.depth = self.n_phases * p.in_channels
+
+
+cdef void find_phase(const winograd_t* self, idx_t phase, idx_t* tap) noexcept nogil:
+    """The first tap of a phase along each axis."""
+    cdef int axis
+    for axis in range(AXES - 1, -1, -1):
+        tap[axis] = phase % self.p.stride[axis]
+        phase //= self.p.stride[axis]
+
+
+cdef idx_t steps_of_phases(const winograd_t* self, idx_t phase, idx_t* steps) noexcept nogil:
+    """From the steps of all taps to those of a phase; returns where its first tap is."""
+    cdef idx_t tap[AXES]
+    cdef idx_t at = 0
+    cdef int axis
+    find_phase(self, phase, tap)
+    for axis in range(AXES):
+        at += tap[axis] * steps[axis]
+        steps[axis] *= self.p.stride[axis]
+    return at
 
 
 cdef inline idx_t odd_lines(idx_t elements) noexcept nogil:
@@ -92,20 +131,19 @@ cdef idx_t products_cost(idx_t tiles, idx_t nv, idx_t channels) noexcept nogil:
 cdef idx_t task_cost(const winograd_t* self, idx_t blocks) noexcept nogil:
     """The same of a whole task, in multiply-adds of vectors."""
     cdef const conv_t* p = &self.p
-    cdef idx_t products = products_cost(self.task_tiles, self.nv, p.in_channels)
-    cdef idx_t elements = self.n_points * p.in_channels * p.out_channels
+    cdef idx_t products = products_cost(self.task_tiles, self.nv, self.depth)
+    cdef idx_t elements = self.n_points * self.depth * p.out_channels
     if elements * <idx_t> sizeof(real) > FILTER_BYTES:
         # They come from L3, while sums go on.
-        products = max(products + 2 * p.in_channels * self.nv,
-                       FAR_VECTOR * p.in_channels * self.nv)
+        products = max(products + 2 * self.depth * self.nv, FAR_VECTOR * self.depth * self.nv)
     return self.n_points * (
         blocks * products
-        + self.task_tiles * TILE_STEPS * (self.pixel // LANES + blocks * self.nv))
+        + self.task_tiles * TILE_STEPS * (self.row // LANES + blocks * self.nv))
 
 
 cdef idx_t filters_cost(const winograd_t* self) noexcept nogil:
     """The same of transforming all filters."""
-    cdef idx_t vectors = self.p.groups * self.n_blocks * self.nv * self.p.in_channels * self.n_points
+    cdef idx_t vectors = self.p.groups * self.n_blocks * self.nv * self.depth * self.n_points
     if vectors * LANES * <idx_t> sizeof(real) > FILTER_BYTES:
         return vectors * FAR_FILTER_STEPS
     return vectors * FILTER_STEPS
@@ -116,7 +154,7 @@ cdef idx_t choose_task(winograd_t* self, idx_t num_threads) noexcept nogil:
     cdef idx_t most, tiles, best_tiles = 1, best_chunks = 1, best = -1, chunks, cost, rounds
     most = min(<idx_t> MOST_TILES, max(
         tallest(self.nv),
-        <idx_t> INPUT_BYTES // (self.n_points * self.pixel * <idx_t> sizeof(real))))
+        <idx_t> INPUT_BYTES // (self.n_points * self.row * <idx_t> sizeof(real))))
     for tiles in range(1, min(most, all_tiles(self)) + 1):
         cut_runs(self, tiles)
         chunks = 1
@@ -138,9 +176,9 @@ cdef void choose_width(winograd_t* self) noexcept nogil:
     # Whatever the batch is, as filters may have been transformed for another one.
     cdef idx_t tiles = MOST_TILES // 2
     for nv in range(1, min(vectors, <idx_t> MAX_NV) + 1):
-        cost = (vectors // nv) * products_cost(tiles, nv, self.p.in_channels)
+        cost = (vectors // nv) * products_cost(tiles, nv, self.depth)
         if vectors % nv:
-            cost += products_cost(tiles, vectors % nv, self.p.in_channels)
+            cost += products_cost(tiles, vectors % nv, self.depth)
         if least < 0 or cost <= least:
             least = cost
             self.nv = nv
@@ -154,11 +192,12 @@ cdef idx_t winograd_plan(winograd_t* self, const conv_t* problem, idx_t num_thre
     self.p = problem[0]
     cut_tiles(self)
     self.pixel = round_up(self.p.in_channels, LANES)
+    self.row = self.n_phases * self.pixel
     choose_width(self)
     cost = choose_task(self, num_threads)
-    self.filter_point = odd_lines(self.p.in_channels * self.width)
+    self.filter_point = odd_lines(self.depth * self.width)
     self.block_elements = self.n_points * self.filter_point
-    self.input_point = odd_lines(self.task_tiles * self.pixel)
+    self.input_point = odd_lines(self.task_tiles * self.row)
     self.product_point = odd_lines(self.task_tiles * self.width)
     self.group = max(<idx_t> 1, min(self.chunk, <idx_t> PRODUCT_BYTES // (
         self.n_points * self.product_point * <idx_t> sizeof(real))))
@@ -184,7 +223,8 @@ cdef run_of_tiles_t find_run(const winograd_t* self, idx_t index) noexcept nogil
 
 
 cdef struct side_t:
-    # What tiles are read from: the input, or grad_output.
+    # What tiles are read from: a phase of the input, or grad_output.
+    idx_t first             # cell, from the start of an image
     idx_t size[AXES]
     idx_t step[AXES]
     idx_t image, channel    # from image to image, from channel to channel

@@ -1,13 +1,23 @@
 # Reading tiles: of the input, or of grad_output, in any order of memory, into transformed ones.
 
-cdef side_t input_side(const winograd_t* self) noexcept nogil:
+cdef side_t input_side(const winograd_t* self, idx_t phase) noexcept nogil:
+    """Output m reads tap t + s q of the phase, the tap t its first, at input s (m + q) + t - pad."""
+    cdef const conv_t* p = &self.p
     cdef side_t side
+    cdef idx_t tap[AXES]
+    cdef idx_t s, cell
     cdef int axis
+    find_phase(self, phase, tap)
+    side.first = 0
     side.image, side.channel = self.p.in_batch, self.p.in_channel
     side.next_tile = self.outputs[2]
     for axis in range(AXES):
-        side.size[axis], side.step[axis] = self.p.in_size[axis], self.p.in_step[axis]
-        side.pad[axis], side.tile[axis] = self.p.pad[axis], self.points[axis]
+        s = p.stride[axis]
+        side.pad[axis] = ceil_div(p.pad[axis] - tap[axis], s)
+        cell = s * side.pad[axis] + tap[axis] - p.pad[axis]
+        side.first += cell * p.in_step[axis]
+        side.size[axis], side.step[axis] = ceil_div(p.in_size[axis] - cell, s), s * p.in_step[axis]
+        side.tile[axis] = self.points[axis]
     return side
 
 
@@ -16,6 +26,7 @@ cdef side_t grad_output_side(const winograd_t* self) noexcept nogil:
     cdef int axis
     side.image, side.channel = self.p.out_batch, self.p.out_channel
     side.next_tile = self.outputs[2]
+    side.first = 0
     for axis in range(AXES):
         side.size[axis], side.step[axis] = self.p.out_size[axis], self.p.out_step[axis]
         side.pad[axis], side.tile[axis] = 0, self.outputs[axis]
@@ -74,7 +85,7 @@ cdef cells_t find_cells(const winograd_t* self, const side_t* side, const run_of
     cdef const real* row
     cdef real* target
     cdef int axis
-    x = x + run.image * side.image
+    x = x + run.image * side.image + side.first
     end = side_end(side, channels, x)
     cells.edge = False
     for axis in range(AXES):
@@ -102,8 +113,9 @@ cdef cells_t find_cells(const winograd_t* self, const side_t* side, const run_of
             row = x + i0 * side.step[0] + i1 * side.step[1]
             if i0 < 0 or i0 >= side.size[0] or i1 < 0 or i1 >= side.size[1]:
                 clear(target, size[2] * pixel)
-            elif side.step[2] == 1 and side.channel != 1:
-                turn_pixel_row(&span, 1, row, side.channel, 1, channels, end, target, pixel)
+            elif side.channel != 1 and 1 <= side.step[2] <= 2:
+                turn_pixel_row(&span, 1, row, side.channel, side.step[2], channels, end, target,
+                               pixel)
             else:
                 gather_pixel_row(&span, row, side.step[2], side.channel, channels, target, pixel)
     return cells
@@ -139,8 +151,12 @@ cdef run_of_tiles_t next_part(const winograd_t* self, const side_t* side,
 
 cdef void transform_run(transform_t kind, const winograd_t* self, const side_t* side,
                         const run_of_tiles_t* run, const real* x, idx_t channels, idx_t pixel,
-                        real* strip, real* target, idx_t point, real* spare) noexcept nogil:
-    """[point][tile][channel] of one run, INPUT or GRAD_OUTPUT, the channels in whole vectors."""
+                        real* strip, real* target, idx_t point, idx_t row,
+                        real* spare) noexcept nogil:
+    """[point][tile][channel] of one run, INPUT or GRAD_OUTPUT, the channels in whole vectors.
+
+    Tiles are `row` apart, points `point`.
+    """
     cdef run_of_tiles_t part
     cdef cells_t cells
     cdef idx_t step[AXES]
@@ -162,5 +178,5 @@ cdef void transform_run(transform_t kind, const winograd_t* self, const side_t* 
                 else:
                     transform_grad_output(self.points, tile + c, cells.step, target + c, step,
                                           spare, reach)
-            target = target + pixel
+            target = target + row
         done += part.count

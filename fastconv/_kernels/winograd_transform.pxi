@@ -1,8 +1,9 @@
-# The transforms of Winograd's convolution, F(4, 3) and F(2, 3) along each axis.
+# The transforms of Winograd's convolution, F(4, 3), F(2, 3), F(4, 2) and F(2, 2) along each axis.
 #
 # A polynomial product is fixed by its values at enough points.  Along one axis, the 3 taps of a
 # filter and 4 outputs make do with 6 points instead of 12 products: 0, A, -A, B, -B and infinity;
-# 2 outputs with 4: 0, 1, -1 and infinity.  In matrices (Lavin & Gray 2015, "Fast algorithms for
+# 2 outputs with 4: 0, 1, -1 and infinity.  2 taps and 4 outputs take 5: 0, A, -A, B and infinity;
+# 2 outputs 3: 0, 1 and infinity.  In matrices (Lavin & Gray 2015, "Fast algorithms for
 # convolutional neural networks", equation 8):
 #
 #     output = A' [(G filter) * (B' input)]           B': INPUT, G: FILTER, A': OUTPUT
@@ -29,13 +30,18 @@ cdef extern from *:
     #define AT_0 (1 / PRODUCT)
     #define AT_A (1 / (2 * A2 * (A2 - B2)))
     #define AT_B (1 / (2 * B2 * (B2 - A2)))
+    /* The same for x (x^2 - A2) (x - B), with the slope at -A. */
+    #define AT_0_OF_5 (1 / (A2 * POINT_B))
+    #define AT_A_OF_5 (1 / (2 * A2 * (POINT_A - POINT_B)))
+    #define AT_MINUS_A_OF_5 (-1 / (2 * A2 * (POINT_A + POINT_B)))
+    #define AT_B_OF_5 (1 / (POINT_B * (B2 - A2)))
     #define HALF ((real)0.5)
     """
     real POINT_A, POINT_B, A2, B2, A3, B3, ROOTS, PRODUCT, AT_0, AT_A, AT_B, HALF
+    real AT_0_OF_5, AT_A_OF_5, AT_MINUS_A_OF_5, AT_B_OF_5
 
 
 cdef enum:
-    TAPS = 3            # of a filter along each axis
     MOST_POINTS = 6     # along an axis
 
 
@@ -47,15 +53,20 @@ cdef enum transform_t:
     GRAD_FILTER
 
 
+cdef inline idx_t taps_at(idx_t points) noexcept nogil:
+    """Taps along an axis of so many points, 3 to 6: its tiles have 2 or 4 outputs."""
+    return 3 - points % 2
+
+
 cdef inline idx_t length_before(transform_t KIND, idx_t points) noexcept nogil:
     """Cells of a line along an axis of so many points."""
-    return (TAPS if KIND == FILTER
-            else points - TAPS + 1 if KIND == GRAD_OUTPUT else points)
+    return (taps_at(points) if KIND == FILTER
+            else points - taps_at(points) + 1 if KIND == GRAD_OUTPUT else points)
 
 
 cdef inline idx_t length_after(transform_t KIND, idx_t points) noexcept nogil:
-    return (TAPS if KIND == GRAD_FILTER
-            else points - TAPS + 1 if KIND == OUTPUT else points)
+    return (taps_at(points) if KIND == GRAD_FILTER
+            else points - taps_at(points) + 1 if KIND == OUTPUT else points)
 
 
 cdef struct reach_t:
@@ -191,6 +202,76 @@ cdef inline void line_of_4(transform_t KIND, const real* s, idx_t s_step, real* 
         put(d, d_step, 2, (s1 + s2) * HALF + s3)
 
 
+cdef inline void line_of_5(transform_t KIND, const real* s, idx_t s_step, real* d,
+                           idx_t d_step, const finish_t* finish, const reach_t* read,
+                           const reach_t* stored) noexcept nogil:
+    cdef vec s0 = get(s, s_step, 0, read), s1 = get(s, s_step, 1, read)
+    cdef vec s2 = s0, s3 = s0, s4 = s0, even, odd
+    if KIND != FILTER:
+        s2 = get(s, s_step, 2, read)
+        s3 = get(s, s_step, 3, read)
+    if KIND != FILTER and KIND != GRAD_OUTPUT:
+        s4 = get(s, s_step, 4, read)
+    if KIND == INPUT:
+        even = s3 - s2 * POINT_B
+        odd = s2 - s1 * POINT_B
+        put(d, d_step, 0, even - (s1 - s0 * POINT_B) * A2)
+        put(d, d_step, 1, even + odd * POINT_A)
+        put(d, d_step, 2, even - odd * POINT_A)
+        put(d, d_step, 3, s3 - s1 * A2)
+        put(d, d_step, 4, s4 - s3 * POINT_B - odd * A2)
+    elif KIND == FILTER:
+        put(d, d_step, 0, s0 * AT_0_OF_5)
+        put(d, d_step, 1, (s0 + s1 * POINT_A) * AT_A_OF_5)
+        put(d, d_step, 2, (s0 - s1 * POINT_A) * AT_MINUS_A_OF_5)
+        put(d, d_step, 3, (s0 + s1 * POINT_B) * AT_B_OF_5)
+        put(d, d_step, 4, s1)
+    elif KIND == OUTPUT:
+        even = s1 + s2
+        odd = s1 - s2
+        put_output(finish, stored, d, d_step, 0, s0 + even + s3)
+        put_output(finish, stored, d, d_step, 1, odd * POINT_A + s3 * POINT_B)
+        put_output(finish, stored, d, d_step, 2, even * A2 + s3 * B2)
+        put_output(finish, stored, d, d_step, 3, odd * A3 + s3 * B3 + s4)
+    elif KIND == GRAD_OUTPUT:
+        even = s0 + s2 * A2
+        odd = s1 * POINT_A + s3 * A3
+        put(d, d_step, 0, s0)
+        put(d, d_step, 1, even + odd)
+        put(d, d_step, 2, even - odd)
+        put(d, d_step, 3, s0 + s1 * POINT_B + s2 * B2 + s3 * B3)
+        put(d, d_step, 4, s3)
+    else:
+        s1 = s1 * AT_A_OF_5
+        s2 = s2 * AT_MINUS_A_OF_5
+        s3 = s3 * AT_B_OF_5
+        put(d, d_step, 0, s0 * AT_0_OF_5 + (s1 + s2) + s3)
+        put(d, d_step, 1, (s1 - s2) * POINT_A + s3 * POINT_B + s4)
+
+
+cdef inline void line_of_3(transform_t KIND, const real* s, idx_t s_step, real* d,
+                           idx_t d_step, const finish_t* finish, const reach_t* read,
+                           const reach_t* stored) noexcept nogil:
+    cdef vec s0 = get(s, s_step, 0, read), s1 = get(s, s_step, 1, read), s2 = s0
+    if KIND != FILTER and KIND != GRAD_OUTPUT:
+        s2 = get(s, s_step, 2, read)
+    if KIND == INPUT:
+        put(d, d_step, 0, s0 - s1)
+        put(d, d_step, 1, s1)
+        put(d, d_step, 2, s2 - s1)
+    elif KIND == OUTPUT:
+        put_output(finish, stored, d, d_step, 0, s0 + s1)
+        put_output(finish, stored, d, d_step, 1, s1 + s2)
+    elif KIND == GRAD_FILTER:
+        put(d, d_step, 0, s0 + s1)
+        put(d, d_step, 1, s1 + s2)
+    else:
+        # 2 taps or 2 outputs, at the same points.
+        put(d, d_step, 0, s0)
+        put(d, d_step, 1, s0 + s1)
+        put(d, d_step, 2, s1)
+
+
 cdef inline void lines(transform_t KIND, idx_t points, idx_t count, const real* s, idx_t s_step,
                        idx_t s_line, real* d, idx_t d_step, idx_t d_line,
                        const finish_t* finish, const reach_t* read,
@@ -200,9 +281,15 @@ cdef inline void lines(transform_t KIND, idx_t points, idx_t count, const real* 
     if points == MOST_POINTS:
         for i in range(count):
             line_of_6(KIND, s + i * s_line, s_step, d + i * d_line, d_step, finish, read, stored)
-    else:
+    elif points == 5:
+        for i in range(count):
+            line_of_5(KIND, s + i * s_line, s_step, d + i * d_line, d_step, finish, read, stored)
+    elif points == 4:
         for i in range(count):
             line_of_4(KIND, s + i * s_line, s_step, d + i * d_line, d_step, finish, read, stored)
+    else:
+        for i in range(count):
+            line_of_3(KIND, s + i * s_line, s_step, d + i * d_line, d_step, finish, read, stored)
 
 
 cdef inline const reach_t* along(const reach_t* reach, int axis) noexcept nogil:

@@ -1,14 +1,17 @@
 """Winograd's algorithm behind the convolutions: where it applies, and the calls of its kernels.
 
 The three functions are those of `fastconv.functional._run` with the same arguments, so a caller
-asks `choose` for the module that a pass shall run by.  Where a window is stretched by a stride s,
-outputs of equal remainder modulo s are a phase, an ordinary convolution with every s-th tap (Shi et
-al. 2016, "Is the deconvolution layer the same as a convolutional layer?"): filters of 3 taps in
-each phase will do, too.
+asks `choose` for the module that a pass shall run by.  Under a stride s, cells of the wide side of
+equal remainder modulo s are a phase, which meets every s-th tap (Shi et al. 2016, "Is the
+deconvolution layer the same as a convolutional layer?"): a transposed convolution is one ordinary
+convolution for each phase, and a convolution is their sum.  So filters of 2 or 3 taps in each phase
+will do.
 """
 
 import itertools
+import math
 import sys
+from collections import Counter
 from functools import lru_cache
 
 import numpy as np
@@ -16,27 +19,22 @@ import numpy as np
 from fastconv import _algorithm, _kernels, _threads
 from fastconv.functional import _arrays, _run
 
-TAPS = 3
+LEAST_TAPS, MOST_TAPS = 2, 3  # of a phase along each axis
+WHOLE_TAPS = 256  # of all phases, where they are summed
 WORTHWHILE = 1.15  # expected gain, as a ratio of times
 
 
-def check(geometry, algorithm, transposed):
+def check(geometry, algorithm):
     """The algorithm of one operation; ValueError where winograd is asked for and cannot be."""
     algorithm = _algorithm.effective(geometry.op, algorithm)
     if algorithm != "winograd":
         return algorithm
-    found = (
-        f"kernel size {geometry.kernel}, stride {geometry.stride} and dilation {geometry.dilation}"
-    )
-    if not transposed and not _plain(geometry):
+    if not _applies(geometry):
         raise ValueError(
-            f"{geometry.op}: algorithm='winograd' needs kernel size 3, stride 1 and dilation 1 on "
-            f"every axis, got {found}"
-        )
-    if transposed and not _phased(geometry):
-        raise ValueError(
-            f"{geometry.op}: algorithm='winograd' needs 3 taps in every phase, a kernel size of "
-            f"2 stride + 1 to 3 stride, and dilation 1 on every axis, got {found}"
+            f"{geometry.op}: algorithm='winograd' needs 2 or 3 taps for each stride, a kernel size "
+            f"above the stride and of 2 or 3 at stride 1, up to 6 at stride 2 and so on, and "
+            f"dilation 1 on every axis, got kernel size {geometry.kernel}, stride "
+            f"{geometry.stride} and dilation {geometry.dilation}"
         )
     return algorithm
 
@@ -44,12 +42,14 @@ def check(geometry, algorithm, transposed):
 def choose(geometry, algorithm, kernel):
     """The module whose `run_<kernel>` shall do the work: this one, or `_run`.
 
-    `algorithm` is what `check` returned.  Where a stride keeps winograd from one of the passes of
-    an operation, that one is direct.  The choice does not depend on the number of threads.
+    `algorithm` is what `check` returned.  The passes that sum over phases are direct where these
+    have more taps than the kernels hold.  The choice does not depend on the number of threads.
     """
     if algorithm == "direct" or 0 in geometry.wide_shape or 0 in geometry.narrow_shape:
         return _run
-    if not (_phased(geometry) if kernel == "grad_input" else _plain(geometry)):
+    if not _applies(geometry):
+        return _run
+    if kernel != "grad_input" and math.prod(_whole_kernel(geometry)) > WHOLE_TAPS:
         return _run
     if algorithm == "auto" and _gain(geometry, kernel) < WORTHWHILE:
         return _run
@@ -60,10 +60,12 @@ def run_forward(geometry, x, filters, bias, y, num_threads, slope=1.0, gate=None
     kernel = _kernels.winograd[x.dtype.char]
     threads = _threads.effective(geometry.op, num_threads, geometry.work)
     y = _arrays.expand_space(y)
-    prepared = None if kept is None else kept.prepare(kernel, filters, y.shape[2:], threads)
+    stride, _, pad = geometry.kernel_args
+    filters = _extended(filters, _whole_kernel(geometry))
+    prepared = None if kept is None else kept.prepare(kernel, filters, stride, y.shape[2:], threads)
     status = kernel.forward(
         _arrays.expand_space(x), filters, prepared, bias, y, _run._gate(gate, slope), slope,
-        geometry.kernel_args[2], threads,
+        stride, pad, threads,
     )  # fmt: skip
     _run.check_status(geometry.op, status)
 
@@ -81,13 +83,10 @@ def run_grad_input(geometry, grad_output, filters, bias, grad, num_threads, slop
         # Output f + s m reads tap r + s q at input m + first - q.
         first, taps = zip(*map(_phase, phase, stride, pad), strict=True)
         own = filters[(..., *(slice(r, None, s) for r, s in zip(taps, stride, strict=True)))]
+        own = _extended(own, [max(LEAST_TAPS, n) for n in own.shape[6 - len(geometry.kernel) :]])
         status = kernel.forward(
-            g, _run.regrouped(_three_taps(own, geometry.kernel)), None, bias, grad[part],
-            None if gate is None else gate[part], slope,
-            tuple(
-                0 if k == 1 else TAPS - 1 - f
-                for f, k in zip(first, filters.shape[3:], strict=True)
-            ),
+            g, _run.regrouped(own), None, bias, grad[part], None if gate is None else gate[part],
+            slope, (1, 1, 1), tuple(n - 1 - f for n, f in zip(own.shape[3:], first, strict=True)),
             threads,
         )  # fmt: skip
         _run.check_status(geometry.op, status)
@@ -97,14 +96,18 @@ def run_grad_weight(geometry, x, grad_output, weight, needs, num_threads):
     need_weight, need_bias = needs
     grad_weight = grad_bias = None
     if need_weight:
-        grad_weight = _arrays.empty(geometry.op, weight.shape, weight.dtype)
+        shape = *weight.shape[:2], *_whole_kernel(geometry)
+        grad_weight = _arrays.empty(geometry.op, shape, weight.dtype)
         kernel = _kernels.winograd[x.dtype.char]
+        stride, _, pad = geometry.kernel_args
         threads = _threads.effective(geometry.op, num_threads, geometry.work)
         status = kernel.grad_weight(
             _arrays.expand_space(x), _arrays.expand_space(grad_output),
-            _run.filters(grad_weight, geometry.groups), geometry.kernel_args[2], threads,
+            _run.filters(grad_weight, geometry.groups), stride, pad, threads,
         )  # fmt: skip
         _run.check_status(geometry.op, status)
+        if grad_weight.shape != weight.shape:
+            grad_weight = grad_weight[tuple(map(slice, weight.shape))].copy()
     if need_bias:
         _, grad_bias = _run.run_grad_weight(
             geometry, x, grad_output, weight, (False, True), num_threads
@@ -118,26 +121,31 @@ class KeptFilters:
     def __init__(self):
         self._filters = self._layout = self._prepared = None
 
-    def prepare(self, kernel, filters, out_size, num_threads):
+    def prepare(self, kernel, filters, stride, out_size, num_threads):
         """The transform of (G, O, I, *kernel) filters, for outputs of this size."""
-        layout = filters.shape, filters.dtype, *kernel.prepared_layout(filters, out_size)
+        layout = filters.shape, filters.dtype, *kernel.prepared_layout(filters, stride, out_size)
         flat = filters.reshape(-1)
         if layout != self._layout or not kernel.same(flat, self._filters):
             self._layout, self._filters = layout, flat.copy()
             self._prepared = np.empty(layout[-1], filters.dtype)
-            kernel.prepare(filters, out_size, self._prepared, num_threads)
+            kernel.prepare(filters, stride, out_size, self._prepared, num_threads)
         return self._prepared
 
 
-def _plain(geometry):
-    return {*geometry.kernel} == {TAPS} and {*geometry.stride, *geometry.dilation} == {1}
+def _taps(geometry):
+    """Of the phase that has most of them, along each axis."""
+    return tuple(-(-k // s) for k, s in zip(geometry.kernel, geometry.stride, strict=True))
 
 
-def _phased(geometry):
-    """Whether 3 taps suffice for each phase, and 2 do not."""
+def _applies(geometry):
     return {*geometry.dilation} == {1} and all(
-        -(-k // s) == TAPS for k, s in zip(geometry.kernel, geometry.stride, strict=True)
+        LEAST_TAPS <= taps <= MOST_TAPS for taps in _taps(geometry)
     )
+
+
+def _whole_kernel(geometry):
+    """The kernel size that gives all phases the same taps."""
+    return tuple(n * s for n, s in zip(_taps(geometry), geometry.stride, strict=True))
 
 
 def _phase(f, stride, pad):
@@ -145,9 +153,9 @@ def _phase(f, stride, pad):
     return divmod(f + pad, stride)
 
 
-def _three_taps(filters, kernel):
-    """Filters of a phase, with zeros for the taps that it lacks."""
-    missing = [TAPS - size for size in filters.shape[-len(kernel) :]]
+def _extended(filters, kernel):
+    """Filters with zeros for the taps that they lack of a kernel size."""
+    missing = [n - size for n, size in zip(kernel, filters.shape[-len(kernel) :], strict=True)]
     if not any(missing):
         return filters
     return np.pad(filters, [(0, 0)] * (6 - len(kernel)) + [(0, more) for more in missing])
@@ -156,20 +164,37 @@ def _three_taps(filters, kernel):
 @lru_cache(1024)
 def _gain(geometry, kernel):
     """How much faster winograd is expected to be, as a ratio of times."""
-    space = geometry.wide if kernel == "grad_input" else geometry.narrow
-    channels = geometry.wide_channels, geometry.narrow_channels
-    if kernel == "grad_input":
-        channels = channels[::-1]
-        phases = np.prod(geometry.stride)
-        space = tuple(-(-size // s) for size, s in zip(space, geometry.stride, strict=True))
-    else:
-        phases = 1
-    missing = 3 - len(space)
-    correlate, grad_weight = _kernels.winograd["f"].gains(
-        geometry.batch * int(phases), geometry.groups,
-        *(count // geometry.groups for count in channels),
-        (1,) * missing + (TAPS,) * len(space), (1,) * missing + space,
-    )  # fmt: skip
-    # A phase may lack taps, which the direct kernels then leave out.
-    used = np.prod(geometry.kernel) / (TAPS ** len(space) * phases)
-    return grad_weight if kernel == "grad_weight" else correlate * used
+    wide, narrow = (
+        count // geometry.groups for count in (geometry.wide_channels, geometry.narrow_channels)
+    )
+    missing = (1,) * (3 - len(geometry.kernel))
+    ones = (1,) * len(geometry.kernel)
+
+    def gains(channels, kernel, stride, space):
+        return _kernels.winograd["f"].gains(
+            geometry.batch, geometry.groups, *channels, missing + kernel, missing + stride,
+            missing + space,
+        )  # fmt: skip
+
+    used = math.prod(geometry.kernel)
+    if kernel != "grad_input":
+        whole = _whole_kernel(geometry)
+        correlate, grad_weight = gains((wide, narrow), whole, geometry.stride, geometry.narrow)
+        # The direct kernels leave out the taps that are missing.
+        ratio = grad_weight if kernel == "grad_weight" else correlate
+        return ratio * used / math.prod(whole)
+    space = tuple(-(-n // s) for n, s in zip(geometry.wide, geometry.stride, strict=True))
+    phases = Counter(
+        itertools.product(
+            *(
+                [max(LEAST_TAPS, -(-(k - first) // s)) for first in range(s)]
+                for k, s in zip(geometry.kernel, geometry.stride, strict=True)
+            )
+        )
+    )
+    # In the time of one tap of the direct kernels.
+    own = sum(
+        count * math.prod(taps) / gains((narrow, wide), taps, ones, space)[0]
+        for taps, count in phases.items()
+    )
+    return used / own

@@ -69,7 +69,7 @@ def _conv(
     weight = _arrays.as_array(op, "weight", weight, x.dtype)
     x, batched = _arrays.as_batch(op, "input", x, ndim)
     geometry = _geometry.conv_geometry(op, ndim, x.shape, weight, stride, padding, dilation, groups)
-    algorithm = _winograd.check(geometry, algorithm, transposed=False)
+    algorithm = _winograd.check(geometry, algorithm)
     bias = _run.check_bias(op, bias, geometry.narrow_channels, x.dtype)
     inputs = [x, weight] + ([] if bias is None else [bias])
     y, result = _run.output(op, geometry.narrow_shape, x.dtype, x, batched, out, inputs)
@@ -90,7 +90,7 @@ def _conv_backward(
     weight = _arrays.as_array(op, "weight", weight, x.dtype)
     x, batched = _arrays.as_batch(op, "input", x, ndim)
     geometry = _geometry.conv_geometry(op, ndim, x.shape, weight, stride, padding, dilation, groups)
-    algorithm = _winograd.check(geometry, algorithm, transposed=False)
+    algorithm = _winograd.check(geometry, algorithm)
     g = _run.check_grad_output(op, grad_output, ndim, geometry.narrow_shape, batched, x.dtype)
     need_input, *needs = _run.check_needs(op, needs)
     grad_input = grad_weight = grad_bias = None

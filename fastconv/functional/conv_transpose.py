@@ -24,7 +24,7 @@ def _conv_transpose(
     geometry = _geometry.transpose_geometry(
         op, ndim, x.shape, weight, stride, padding, output_padding, groups, dilation, output_size
     )
-    algorithm = _winograd.check(geometry, algorithm, transposed=True)
+    algorithm = _winograd.check(geometry, algorithm)
     bias = _run.check_bias(op, bias, geometry.wide_channels, x.dtype)
     inputs = [x, weight] + ([] if bias is None else [bias])
     y, result = _run.output(op, geometry.wide_shape, x.dtype, x, batched, out, inputs)
@@ -46,7 +46,7 @@ def _conv_transpose_backward(
     geometry = _geometry.transpose_geometry(
         op, ndim, x.shape, weight, stride, padding, output_padding, groups, dilation
     )
-    algorithm = _winograd.check(geometry, algorithm, transposed=True)
+    algorithm = _winograd.check(geometry, algorithm)
     g = _run.check_grad_output(op, grad_output, ndim, geometry.wide_shape, batched, x.dtype)
     need_input, need_weight, need_bias = _run.check_needs(op, needs)
     grad_input = grad_weight = grad_bias = None
