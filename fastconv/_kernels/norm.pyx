@@ -8,9 +8,9 @@
 #
 # b) Moments and sums are taken in units, cut by the shape alone: some planes of one image, or some
 #    rows.  A unit fits the first-level cache, so that its mean and the squares about it cost one
-#    reading of memory.  Units are put together in order, in double (Chan, Golub & LeVeque 1979):
-#    the bits do not depend on the number of threads, and the variance of values far from zero is
-#    as good as that of others.
+#    reading of memory.  Units are put together in order, in double, as the squares within them and
+#    those of their means (Chan, Golub & LeVeque 1979): the bits do not depend on the number of
+#    threads, and the variance of values far from zero is as good as that of others.
 #
 # c) Kernels trust their arguments; fastconv.functional has checked them.
 """
@@ -269,7 +269,8 @@ def moments(const real[:, :, ::1] x, double[::1] mean, double[::1] variance, int
     cdef double* sums = <double*> malloc(2 * s.units * s.channels * sizeof(double))
     cdef double* squares = sums + s.units * s.channels
     cdef const real* data = &x[0, 0, 0]
-    cdef idx_t task, unit, c, count
+    cdef idx_t task, unit, c
+    cdef double total, count, apart
     cdef unsigned mode
     if sums == NULL:
         return NO_MEMORY
@@ -278,13 +279,22 @@ def moments(const real[:, :, ::1] x, double[::1] mean, double[::1] variance, int
             mode = set_float_mode(FLUSH_DENORMALS)
             task_moments(&s, data, task, sums, squares)
             set_float_mode(mode)
+        # All means first, then the squares about their mean, unit by unit as they lie in memory.
+        total = <double> (s.outer * s.inner)
         for c in range(s.channels):
             mean[c] = variance[c] = 0
-            count = 0
-            for unit in range(s.units):
-                merge(&mean[c], &variance[c], &count, sums[unit * s.channels + c],
-                      squares[unit * s.channels + c], unit_rows(&s, unit) * s.inner)
-            variance[c] = variance[c] / <double> count
+        for unit in range(s.units):
+            count = <double> (unit_rows(&s, unit) * s.inner)
+            for c in range(s.channels):
+                mean[c] = mean[c] + sums[unit * s.channels + c] * (count / total)
+        for unit in range(s.units):
+            count = <double> (unit_rows(&s, unit) * s.inner)
+            for c in range(s.channels):
+                apart = sums[unit * s.channels + c] - mean[c]
+                variance[c] = variance[c] + (squares[unit * s.channels + c]
+                                             + apart * apart * count)
+        for c in range(s.channels):
+            variance[c] = variance[c] / total
     free(sums)
     return OK
 
@@ -309,7 +319,8 @@ def products(const real[:, :, ::1] g, const real[:, :, ::1] x, const real[::1] m
             set_float_mode(mode)
         for c in range(s.channels):
             total[c] = crossed[c] = 0
-            for unit in range(s.units):
+        for unit in range(s.units):
+            for c in range(s.channels):
                 total[c] = total[c] + sums[unit * s.channels + c]
                 crossed[c] = crossed[c] + each[unit * s.channels + c]
     free(sums)
