@@ -16,7 +16,7 @@ from fastconv.cli import main
 PROBLEMS = {problem.name: problem for problem in layers.problems.load()}
 # What decides in which order sums are taken; the rest may follow the number of threads.
 OF_CORRELATE = ("lanes", "cost", "vectors", "depth", "inner", "phases", "in_padding")
-MAY_CHANGE_IN_GRAD_WEIGHT = {"chunk", "tasks"}
+MAY_CHANGE_IN_GRAD_WEIGHT = {"chunk", "tasks", "scratch_bytes"}
 
 
 def figures(problem, **options):
@@ -45,6 +45,18 @@ def test_threads_cut_the_work_and_decide_no_sum(name, layout):
                     assert one[direction][key] == other[direction][key]
             for key in one["grad_weight"].keys() - MAY_CHANGE_IN_GRAD_WEIGHT:
                 assert one["grad_weight"][key] == other["grad_weight"][key]
+
+
+def test_exchanged_arrays(capsys):
+    wide = ("conv1d", (1, 9216, 64), (128, 9216, 1))
+    for layout, exchanged in ("channels_last", True), ("nchw", False):
+        plan = fastconv.explain(*wide, layout=layout, mode="dicts")["grad_weight"]
+        assert plan["exchanged"] == exchanged
+        assert plan["channels"] == (9216 if exchanged else 128)
+        fastconv.explain(*wide, layout=layout)
+        words = capsys.readouterr().out.split("grad_weight")[1]
+        cells = "input" if exchanged else "grad_output"
+        assert f"{plan['channels']} channels of {cells} in vectors" in words
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -193,7 +205,7 @@ def test_words_agree_with_figures(name, layout, capsys):
         assert numbers(lines["tile"]) == tile
         assert numbers(lines["tasks"])[0] == plan["tasks"]
         moved = "input" if direction == "forward" else "grad_output"
-        if direction == "grad_weight" and not problem.transposed:
+        if direction == "grad_weight" and problem.transposed == plan["exchanged"]:
             moved = "input"
         assert lines[moved].startswith("read in place" if plan["in_place"] else "copied")
         assert ("padded with zeros" in lines[moved]) == plan["padded"]

@@ -60,6 +60,38 @@ def test_random_data_within_rounding():
         assert np.all(np.abs(error) <= 8 * np.finfo(dtype).eps * scale)
 
 
+# Wide and narrow, few rows and many: kernels exchange the arrays of grad_weight for some of them,
+# and cut the sums of others into depths.
+SHAPES = ((1, 700, 30), (3, 9000, 40), (6, 40, 5000), (40, 2100, 90), (130, 300, 7), (900, 33, 50))
+
+
+@pytest.mark.parametrize("isa", isas.AVAILABLE)
+@pytest.mark.parametrize("dtype", "fd")
+@pytest.mark.parametrize(("rows", "features", "outputs"), SHAPES)
+def test_large_layers(rows, features, outputs, dtype, isa):
+    rng = np.random.default_rng(0)
+    x, weight, bias, grad = (
+        rng.standard_normal(shape).astype(dtype)
+        for shape in ((rows, features), (outputs, features), (outputs,), (rows, outputs))
+    )
+    found = []
+    with isas.using(isa):
+        for threads in 1, 2, 3:
+            y = fastconv.linear(x, weight, bias, num_threads=threads)
+            gradients = fastconv.linear_backward(grad, x, weight, num_threads=threads)
+            found.append((y, *gradients))
+    arrays = [each.astype(np.longdouble) for each in (x, weight, bias, grad)]
+    for exact, sizes, got, *others in zip(
+        dense(*arrays), dense(*map(np.abs, arrays)), *found, strict=True
+    ):
+        assert np.all(np.abs(got - exact) <= 16 * np.finfo(dtype).eps * sizes)
+        assert all(each.tobytes() == got.tobytes() for each in others)
+
+
+def dense(x, weight, bias, grad):
+    return x @ weight.T + bias, grad @ weight, grad.T @ x, grad.sum(0)
+
+
 def test_out_and_needs():
     x, weight, grad = numbers(0, (4, 5), "f"), numbers(1, (3, 5), "f"), numbers(2, (4, 3), "f")
     out = np.full((4, 3), np.nan, "f")

@@ -16,6 +16,9 @@
 #    | grad_weight             | input channels          | grad_output, out channels    |
 #    | the same, few channels  | taps and input channels | grad_output, out channels    |
 #
+#    Where a filter has one tap, grad_weight may exchange its two arrays: the lanes are then input
+#    channels, side by side in the weights as in the tile.
+#
 #    Small groups of a channels-last input (conv_lanewise.pxi): lanes are the output channels of all
 #    groups side by side, and `a` brings vectors, as each lane has inputs of its own:
 #

@@ -99,12 +99,13 @@ cdef dict explain_correlate(const conv_t* problem, int num_threads):
     return said
 
 
-cdef dict weight_choices(const grad_weight_t* self):
+cdef dict weight_choices(const grad_weight_t* self, bint exchanged):
     cdef idx_t rows = dot_channels(self.p.out_channels)
     if not self.dots:
         rows = even(self.p.in_channels * (self.n_taps if self.mixed else 1),
                     tallest_lanewise(self.nv, False) if self.lanewise else tallest(self.nv))
     return {
+        "exchanged": exchanged,
         "lanes": "groups" if self.lanewise else "columns" if self.dots else "channels",
         "cost": lane_costs(self.by_tile, self.by_dots, self.by_lane),
         "columns": self.p.out_size[2],
@@ -126,16 +127,21 @@ cdef dict weight_choices(const grad_weight_t* self):
         "skips_padding": self.lines > 0,
         "cells": "read in place" if self.in_place else "packed",
         "strip_bytes": self.images * self.window.elements * BYTES,
-        "part_bytes": all_parts_elements(self) * BYTES,
-        "scratch_bytes": unit_elements(self) * BYTES,
+        "part_bytes": (self.p.groups * self.n_blocks * self.n_parts * sums_elements(self)
+                       * BYTES),
+        "scratch_bytes": (unit_elements(self) + own_elements(self)) * BYTES,
     }
 
 
 cdef dict explain_grad_weight(const conv_t* problem, int num_threads):
     cdef grad_weight_t self
+    cdef conv_t p = problem[0]
+    cdef bint exchanged = worth_exchanging(&p)
     cdef dict said = None
-    if weight_plan(&self, problem, num_threads) == OK:
-        said = weight_choices(&self)
+    if exchanged:
+        exchange(&p)
+    if weight_plan(&self, &p, num_threads) == OK:
+        said = weight_choices(&self, exchanged)
     free(self.tables)
     window_free(&self.window)
     return said

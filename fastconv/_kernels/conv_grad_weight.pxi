@@ -132,7 +132,7 @@ cdef const real* find_cells(const grad_weight_t* self, const real* x, idx_t imag
 
 
 cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, const real* g,
-                      real* parts, real* grad, real* scratch) noexcept nogil:
+                      real* parts, real* grad, real* grad_bias, real* scratch) noexcept nogil:
     """One part of the sum for a chunk of the blocks of output channels."""
     cdef const conv_t* p = &self.p
     cdef const window_t* window = &self.window
@@ -147,6 +147,7 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
     cdef real* sums
     cdef real* strips = scratch
     cdef real* packed = strips + self.images * window.elements
+    cdef real* own = scratch + unit_elements(self)
     cdef idx_t* tables = <idx_t*> (packed + packed_elements(self))
     cdef const real* image
     cdef const real* cells = NULL
@@ -160,7 +161,7 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
     s.a_step = window.cell_step
     s.b_step = p.out_step[2] if self.in_place else self.width
     for block in range(first, last):
-        memset(block_sums(self, parts, group, block, part), 0,
+        memset(task_sums(self, parts, own, group, block - first, chunk, part), 0,
                <size_t> sums_elements(self) * sizeof(real))
     for unit in range(part * self.n_units // self.n_parts,
                       (part + 1) * self.n_units // self.n_parts):
@@ -180,7 +181,7 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
         s.n_outer = images * e[0] * e[1]
         s.n_inner = e[2]
         for block in range(first, last):
-            sums = block_sums(self, parts, group, block, part)
+            sums = task_sums(self, parts, own, group, block - first, chunk, part)
             if self.lanewise:
                 cells = find_cells(self, image, images, m, block * self.width,
                                    min(self.width, p.out_channels - block * self.width), strips)
@@ -201,24 +202,28 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
                     tile_bias(self, &s, grad_output, block, sums + bias_row(self))
                 if self.weight:
                     tile_unit(self, &s, tables, cells, grad_output, block, sums)
-    if self.n_parts == 1 and self.weight:
+    if self.n_parts == 1:
         # While the sums are in cache.
-        for i in range((group * self.n_blocks + first) * weight_steps(self),
-                       (group * self.n_blocks + last) * weight_steps(self)):
-            add_parts(self, i, parts, grad)
+        for block in range(first, last):
+            sums = own + (block - first) * sums_elements(self)
+            if self.bias:
+                add_bias_parts(self, group * self.n_blocks + block, sums, grad_bias)
+            for i in range(weight_steps(self) if self.weight else 0):
+                add_parts(self, group * self.n_blocks + block, i, sums, grad)
 
 
 cdef idx_t unit_elements(const grad_weight_t* self) noexcept nogil:
-    """Of the scratch of one thread."""
+    """Of the scratch of one thread, without sums of its own."""
     return self.images * self.window.elements + packed_elements(self) + row_elements(self)
 
 
 cdef void weight_share(const grad_weight_t* self, idx_t thread, shares_t* shares, const real* x,
-                       const real* g, real* parts, real* grad, real* scratch) noexcept nogil:
+                       const real* g, real* parts, real* grad, real* grad_bias,
+                       real* scratch) noexcept nogil:
     cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
     cdef idx_t task = next_task(shares, thread)
     while task >= 0:
-        weight_task(self, task, x, g, parts, grad, scratch)
+        weight_task(self, task, x, g, parts, grad, grad_bias, scratch)
         task = next_task(shares, thread)
     set_float_mode(mode)
 
@@ -226,8 +231,22 @@ cdef void weight_share(const grad_weight_t* self, idx_t thread, shares_t* shares
 cdef int accumulate_weight(const conv_t* problem, const real* x, const real* g, real* grad,
                            real* grad_bias, int num_threads) noexcept nogil:
     """`grad` or `grad_bias` may be NULL: the sums of the other are the same without it."""
+    cdef conv_t p = problem[0]
+    if not worth_exchanging(&p):
+        return accumulate(&p, x, g, grad, grad_bias, num_threads)
+    if grad_bias != NULL:
+        sum_pixels(&p, g, grad_bias, num_threads)
+    if grad == NULL:
+        return OK
+    exchange(&p)
+    return accumulate(&p, g, x, grad, NULL, num_threads)
+
+
+cdef int accumulate(const conv_t* problem, const real* x, const real* g, real* grad,
+                    real* grad_bias, int num_threads) noexcept nogil:
     cdef grad_weight_t self
     cdef idx_t i, block, blocks, part_elements, elements, n_steps
+    cdef bint several
     cdef idx_t status = weight_plan(&self, problem, num_threads)
     cdef unsigned mode
     cdef shares_t shares
@@ -237,7 +256,7 @@ cdef int accumulate_weight(const conv_t* problem, const real* x, const real* g, 
     if status == OK:
         blocks = self.p.groups * self.n_blocks
         part_elements = all_parts_elements(&self)
-        elements = unit_elements(&self)
+        elements = unit_elements(&self) + own_elements(&self)
         memory = take_scratch(
             <size_t> (part_elements + num_threads * elements) * sizeof(real) + ALIGN)
         status = OK if memory != NULL else NO_MEMORY
@@ -248,17 +267,20 @@ cdef int accumulate_weight(const conv_t* problem, const real* x, const real* g, 
         scratch = parts + part_elements
         share_out(&shares, self.p.groups * self.n_chunks * self.n_parts, num_threads)
         for i in prange(num_threads, num_threads=num_threads, schedule="static", chunksize=1):
-            weight_share(&self, i, &shares, x, g, parts, grad,
+            weight_share(&self, i, &shares, x, g, parts, grad, grad_bias,
                          scratch + omp_get_thread_num() * elements)
-        n_steps = weight_steps(&self) if self.weight and self.n_parts > 1 else 0
-        for i in prange(blocks * n_steps, num_threads=num_threads, schedule="static"):
+        several = self.n_parts > 1
+        n_steps = weight_steps(&self)
+        for i in prange(blocks * n_steps if several and self.weight else 0,
+                        num_threads=num_threads, schedule="static"):
             mode = set_float_mode(FLUSH_DENORMALS)
-            add_parts(&self, i, parts, grad)
+            add_parts(&self, i // n_steps, i % n_steps, block_sums(&self, parts, i // n_steps),
+                      grad)
             set_float_mode(mode)
-        if self.bias:
+        if several and self.bias:
             mode = set_float_mode(FLUSH_DENORMALS)
             for block in range(blocks):
-                add_bias_parts(&self, block, parts, grad_bias)
+                add_bias_parts(&self, block, block_sums(&self, parts, block), grad_bias)
             set_float_mode(mode)
     give_scratch(memory)
     free(self.tables)

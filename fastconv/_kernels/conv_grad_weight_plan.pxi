@@ -8,6 +8,8 @@ cdef enum:
     PART_POSITIONS = 768                # a part this long outweighs its own zeroing and adding
     PART_BYTES = 16 * 1024 * 1024       # all parts together, where one part is smaller
     UNIT_BYTES = 320 * 1024             # a strip and what it meets of grad_output
+    BIAS_CHANNELS = 128                 # of a task that sums for the bias alone
+    SOON_BYTES = 64 * 1024              # sums of a task that come to an end block by block
 
 
 cdef struct grad_weight_t:
@@ -34,6 +36,44 @@ cdef struct grad_weight_t:
     idx_t lines             # of taps: those that differ along the last axis only, or 0 where
                             # no line sees padding beyond whole rows, or tiles take several lines
     idx_t* tables
+
+
+cdef bint lone_tap(const conv_t* p) noexcept nogil:
+    """Whether every position of the output is one of the input, side by side with its channels."""
+    cdef int axis
+    for axis in range(AXES):
+        if p.kernel[axis] > 1 or p.stride[axis] > 1 or p.pad[axis] != 0 \
+                or p.in_size[axis] != p.out_size[axis]:
+            return False
+    return p.in_channel == 1 and p.out_channel == 1 and p.w_in == 1
+
+
+cdef bint worth_exchanging(const conv_t* p) noexcept nogil:
+    """Whether grad_output had better be the input, and the input bring the lanes.
+
+    The sums then leave the tile in the order of the weights, but those for the bias are taken apart.
+    """
+    cdef idx_t positions = p.batch * p.out_size[0] * p.out_size[1] * p.out_size[2]
+    cdef idx_t k_vectors = ceil_div(p.out_channels, LANES)
+    cdef idx_t c_vectors = ceil_div(p.in_channels, LANES)
+    cdef idx_t by_output = p.in_channels * p.out_channels + tiles_cost(
+        positions, p.in_channels, k_vectors,
+        best_width(positions, p.in_channels, k_vectors, MAX_NV))
+    cdef idx_t by_input = p.in_channels * p.out_channels // 8 + tiles_cost(
+        positions, p.out_channels, c_vectors,
+        best_width(positions, p.out_channels, c_vectors, MAX_NV)) + 8 * positions * k_vectors
+    return lone_tap(p) and not lanewise_possible(p) and by_input < by_output
+
+
+cdef void exchange(conv_t* p) noexcept nogil:
+    cdef int axis
+    p.in_channels, p.out_channels = p.out_channels, p.in_channels
+    p.in_batch, p.out_batch = p.out_batch, p.in_batch
+    p.w_in, p.w_out = p.w_out, p.w_in
+    p.gate_batch = p.out_batch
+    for axis in range(AXES):
+        p.in_step[axis], p.out_step[axis] = p.out_step[axis], p.in_step[axis]
+        p.gate_step[axis] = p.out_step[axis]
 
 
 cdef inline idx_t block_width(const grad_weight_t* self, idx_t block) noexcept nogil:
@@ -122,7 +162,9 @@ cdef void choose_rows(grad_weight_t* self) noexcept nogil:
             self.nv = nv
     self.width = self.nv * LANES
     self.n_blocks = ceil_div(p.out_channels, self.width)
-    self.in_place = p.out_channel == 1 and p.out_channels % LANES == 0
+    # Far apart, pixels fall into few sets of the L1 cache.
+    self.in_place = (p.out_channel == 1 and p.out_channels % LANES == 0
+                     and 0 < p.out_step[2] * <idx_t> sizeof(real) < PAGE // 4)
 
 
 cdef idx_t unit_bytes(const grad_weight_t* self, idx_t width) noexcept nogil:
@@ -167,7 +209,7 @@ cdef void choose_parts(grad_weight_t* self, idx_t num_threads) noexcept nogil:
                             * self.p.out_size[2])
     cdef idx_t block = self.n_taps * self.p.in_channels * self.width * <idx_t> sizeof(real)
     cdef idx_t work = positions * groups * self.n_blocks * (block // <idx_t> sizeof(real))
-    cdef idx_t tasks = max(<idx_t> 8, min(<idx_t> 64, work // PART_WORK))
+    cdef idx_t tasks = max(<idx_t> 8, min(<idx_t> 64, work // PART_WORK)), budget, share
     self.n_parts = min(ceil_div(tasks, groups), positions // PART_POSITIONS)
     self.n_parts = min(self.n_parts, PART_BYTES // (groups * self.n_blocks * block))
     self.n_parts = max(<idx_t> 1, min(self.n_parts, self.n_units))
@@ -178,9 +220,12 @@ cdef void choose_parts(grad_weight_t* self, idx_t num_threads) noexcept nogil:
         self.images = max(<idx_t> 1, min(self.images, 256 // unit_positions(self)))
         self.n_units = ceil_div(self.p.batch, self.images)
         self.n_parts = min(self.n_parts, self.n_units)
-    # Blocks of one task share its strips, while their sums stay in L2.
-    self.n_chunks = min(self.n_blocks, max(ceil_div(self.n_blocks * block, WEIGHT_BYTES),
-                                           ceil_div(2 * num_threads, groups * self.n_parts)))
+    # Blocks of one task share its strips, while their sums stay in L2.  Without strips, fewer will
+    # do, and sums that one unit completes are soon out of the way.
+    budget = SOON_BYTES if self.window.direct and self.n_units == self.n_parts else WEIGHT_BYTES
+    share = (4 if self.window.direct else 2) * num_threads
+    self.n_chunks = min(self.n_blocks, max(ceil_div(self.n_blocks * block, budget),
+                                           ceil_div(share, groups * self.n_parts)))
     self.chunk = ceil_div(self.n_blocks, self.n_chunks)
     self.n_chunks = ceil_div(self.n_blocks, self.chunk)
 

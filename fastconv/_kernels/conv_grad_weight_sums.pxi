@@ -14,15 +14,29 @@ cdef inline idx_t sums_elements(const grad_weight_t* self) noexcept nogil:
     return bias_row(self) + self.width
 
 
-cdef inline real* block_sums(const grad_weight_t* self, real* parts, idx_t group, idx_t block,
-                             idx_t part) noexcept nogil:
-    """One part of the sums of one block; the parts of a block lie side by side."""
-    return parts + (((group * self.n_blocks + block) * self.n_parts + part)
-                    * sums_elements(self))
+cdef inline real* block_sums(const grad_weight_t* self, real* parts, idx_t block) noexcept nogil:
+    """All parts, side by side, of the sums of one block, counted through the groups."""
+    return parts + block * self.n_parts * sums_elements(self)
+
+
+cdef inline real* task_sums(const grad_weight_t* self, real* parts, real* own, idx_t group,
+                            idx_t block, idx_t chunk, idx_t part) noexcept nogil:
+    """Of a block of the chunk, counted from its first: a sum of one part waits for no other."""
+    if self.n_parts == 1:
+        return own + block * sums_elements(self)
+    block += group * self.n_blocks + chunk * self.chunk
+    return block_sums(self, parts, block) + part * sums_elements(self)
 
 
 cdef inline idx_t all_parts_elements(const grad_weight_t* self) noexcept nogil:
+    if self.n_parts == 1:
+        return 0
     return round_up(self.p.groups * self.n_blocks * self.n_parts * sums_elements(self), ALIGN)
+
+
+cdef inline idx_t own_elements(const grad_weight_t* self) noexcept nogil:
+    """Sums in the scratch of one thread."""
+    return round_up(self.chunk * sums_elements(self), ALIGN) if self.n_parts == 1 else 0
 
 
 cdef void add_pixels(const real* pixels, idx_t step, idx_t count, idx_t nv,
@@ -44,6 +58,46 @@ cdef void add_pixels(const real* pixels, idx_t step, idx_t count, idx_t nv,
             acc[0] = acc[0] + (<const vec*> (at + j * step))[0]
         (<vec*> (sums + v * LANES))[0] = (
             (<vec*> (sums + v * LANES))[0] + ((acc[0] + acc[1]) + (acc[2] + acc[3])))
+
+
+cdef void sum_channels(const conv_t* p, const real* g, idx_t first, idx_t channels,
+                       real* sums) noexcept nogil:
+    """Adds these channels of grad_output over the batch and all positions to `sums`."""
+    cdef idx_t n, i0, i1, i, at, count, j, k, step = p.out_step[2]
+    cdef const real* row
+    for k in range(channels):
+        sums[k] = 0
+    for n in range(p.batch):
+        for i0 in range(p.out_size[0]):
+            for i1 in range(p.out_size[1]):
+                row = g + n * p.out_batch + i0 * p.out_step[0] + i1 * p.out_step[1] + first
+                for i in range(ceil_div(p.out_size[2], PART_POSITIONS)):
+                    at = i * PART_POSITIONS
+                    count = min(<idx_t> PART_POSITIONS, p.out_size[2] - at)
+                    if channels % LANES == 0:
+                        add_pixels(row + at * step, step, count, channels // LANES, sums)
+                    else:
+                        for j in range(at, at + count):
+                            for k in range(channels):
+                                sums[k] += row[j * step + k]
+
+
+cdef void sum_pixels(const conv_t* p, const real* g, real* grad_bias,
+                     int num_threads) noexcept nogil:
+    """grad_bias where grad_output, its channels side by side, is not packed."""
+    cdef idx_t i, blocks = ceil_div(p.groups * p.out_channels, BIAS_CHANNELS)
+    for i in prange(blocks, num_threads=num_threads if blocks > 1 else 1, schedule="static"):
+        bias_task(p, g, i * BIAS_CHANNELS, grad_bias)
+
+
+cdef void bias_task(const conv_t* p, const real* g, idx_t first, real* grad_bias) noexcept nogil:
+    """Whole vectors and, by themselves, the channels that fill none."""
+    cdef idx_t channels = min(<idx_t> BIAS_CHANNELS, p.groups * p.out_channels - first)
+    cdef idx_t whole = channels // LANES * LANES
+    cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
+    sum_channels(p, g, first, whole, grad_bias + first)
+    sum_channels(p, g, first + whole, channels - whole, grad_bias + first + whole)
+    set_float_mode(mode)
 
 
 cdef void tile_bias(const grad_weight_t* self, const stream_t* s, const real* g, idx_t block,
@@ -78,20 +132,18 @@ cdef inline idx_t weight_steps(const grad_weight_t* self) noexcept nogil:
     return ceil_div(self.p.in_channels, channels_together(self))
 
 
-cdef void add_parts(const grad_weight_t* self, idx_t task, real* parts,
+cdef void add_parts(const grad_weight_t* self, idx_t task, idx_t call, real* sums,
                     real* grad) noexcept nogil:
     """Adds the parts of a few channels in order, and turns them to the layout of the weights."""
     cdef const conv_t* p = &self.p
-    cdef idx_t step = channels_together(self), n_steps = weight_steps(self)
-    cdef idx_t c0 = task % n_steps * step, c1 = min(p.in_channels, c0 + step)
-    cdef idx_t block = task // n_steps % self.n_blocks
-    cdef idx_t group = task // n_steps // self.n_blocks
+    cdef idx_t c0 = call * channels_together(self)
+    cdef idx_t c1 = min(p.in_channels, c0 + channels_together(self))
+    cdef idx_t block = task % self.n_blocks, group = task // self.n_blocks
     cdef idx_t elements = sums_elements(self)
     cdef idx_t width = block_width(self, block), first = block * self.width
     cdef idx_t part, t, c, u, i, j, v, lane, at, cells, used
     cdef real square[16 * 16]
     cdef const real* row[16]
-    cdef real* sums = block_sums(self, parts, group, block, 0)
     cdef real* filter
     for part in range(1, self.n_parts):
         for t in range(self.n_taps):
@@ -100,6 +152,10 @@ cdef void add_parts(const grad_weight_t* self, idx_t task, real* parts,
                 sums[j] += sums[part * elements + j]
     filter = grad + group * p.w_group + first * p.w_out
     used = min(width, p.out_channels - first)
+    if self.n_taps == 1 and p.w_out == 1:
+        for c in range(c0, c1):
+            copy(filter + c * p.w_in, sums + c * width, used)
+        return
     c, u = c0, 0
     for i in range(ceil_div((c1 - c0) * self.n_taps, LANES)):
         at = i * LANES
@@ -123,14 +179,13 @@ cdef void add_parts(const grad_weight_t* self, idx_t task, real* parts,
                     filter[lane * p.w_out + at + j] = row[j][lane]
 
 
-cdef void add_bias_parts(const grad_weight_t* self, idx_t task, real* parts,
+cdef void add_bias_parts(const grad_weight_t* self, idx_t task, const real* sums,
                          real* grad_bias) noexcept nogil:
     """Adds the parts of one block in order."""
     cdef idx_t block = task % self.n_blocks, group = task // self.n_blocks
     cdef idx_t first = block * self.width, part, lane
-    cdef const real* sums = block_sums(self, parts, group, block, 0) + bias_row(self)
     cdef real* target = grad_bias + group * self.p.out_channels + first
     for lane in range(min(self.width, self.p.out_channels - first)):
-        target[lane] = sums[lane]
+        target[lane] = sums[bias_row(self) + lane]
         for part in range(1, self.n_parts):
-            target[lane] += sums[part * sums_elements(self) + lane]
+            target[lane] += sums[part * sums_elements(self) + bias_row(self) + lane]

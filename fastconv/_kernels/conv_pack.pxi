@@ -81,7 +81,7 @@ cdef void pack_dense(const correlate_t* self, const real* filters, idx_t used, i
     """Turns squares of [filter][tap] into [tap][filter]; slices that touch are one long row."""
     cdef const conv_t* p = &self.p
     cdef idx_t taps = self.n_taps
-    cdef bint touching = p.w_in == taps
+    cdef bint touching = p.w_in == taps, lone = touching and taps == 1
     cdef idx_t length = channels * taps if touching else taps
     cdef idx_t ahead = AHEAD if touching else 2 * p.w_in
     cdef idx_t slice, at, i, j, c, u, cell, cells
@@ -95,6 +95,10 @@ cdef void pack_dense(const correlate_t* self, const real* filters, idx_t used, i
             for i in range(ceil_div(length, LANES)):
                 at = i * LANES
                 cells = min(<idx_t> LANES, length - at)
+                if lone:
+                    turn_square(source + at, p.w_out, used - j * LANES, end, ahead,
+                                target + at * width + j * LANES, width, cells)
+                    continue
                 turn_square(source + at, p.w_out, used - j * LANES, end, ahead, square, LANES,
                             cells)
                 for cell in range(cells):

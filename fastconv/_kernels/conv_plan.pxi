@@ -6,6 +6,8 @@
 cdef enum:
     FEW_THREADS = 2         # for which plans are compared
     TURNING = 12            # multiply-adds in the time of turning a cell
+    PANEL_BYTES = 320 * 1024    # packed weights that a task uses at once, if it packs its own
+    FEW_POSITIONS = 256     # for which packing weights is a good part of all work
 
 
 cdef struct run_t:
@@ -32,6 +34,7 @@ cdef struct correlate_t:
     idx_t n_pos[AXES]       # blocks of output positions
     idx_t n_taps
     idx_t inner, inner_step # inner loop: taps of a row or, where 0, channels; from step to step
+    bint few                # positions: tasks share out channels sooner than these
     bint shared             # weights are packed once, for all tasks; else each task packs its own
     run_t* runs             # of output columns, lanewise; several where padding is left out
     idx_t* phase            # [phases + 1] first tap of each phase, all axes together
@@ -173,6 +176,8 @@ cdef idx_t cut_blocks(correlate_t* self, idx_t n_depths, idx_t n_chunks,
             if block[0] * block[1] < 8:
                 self.n_chunks = min(self.n_blocks, 2 * self.n_chunks)
                 continue
+        if self.few and tasks >= num_threads and tasks % num_threads == 0:
+            wanted = False
         if not wanted and fits_cache(self):
             break
         axis = longest_side(block, least)
@@ -212,8 +217,10 @@ cdef void choose_blocks(correlate_t* self, idx_t num_threads) noexcept nogil:
     cdef idx_t packed = self.n_blocks * self.block_elements * <idx_t> sizeof(real)
     cdef idx_t chunks = min(self.n_blocks, ceil_div(packed, WEIGHT_BYTES))
     cdef idx_t n_depths = 1, n_chunks = 1, depths = 1, cost
-    cdef idx_t least
+    cdef idx_t least, positions = (p.batch * self.window.axis[0].grid * self.window.axis[1].grid
+                                   * self.window.axis[2].grid)
     self.pixels = not self.rows and p.in_channel == 1 and p.in_channels > 1
+    self.few = not self.rows and packed > WEIGHT_BYTES and positions <= FEW_POSITIONS
     least = cut_blocks(self, 1, 1, FEW_THREADS)
     # Row lanes load whole vectors, past the end of a row too: only a strip allows that.
     self.window.direct = not self.rows and reads_in_place(&self.window, p)
@@ -229,6 +236,11 @@ cdef void choose_blocks(correlate_t* self, idx_t num_threads) noexcept nogil:
         cost = cut_blocks(self, depths, 1, FEW_THREADS)
         if cost < least:
             least, n_depths, n_chunks = cost, depths, 1
+    if self.few and n_depths == 1:
+        # A task packs its own weights then, and what it packs at once stays in L2.
+        n_depths = max(
+            ceil_div(self.block_elements * <idx_t> sizeof(real), PANEL_BYTES),
+            ceil_div(positions * p.in_channels * <idx_t> sizeof(real), STRIP_BYTES))
     cut_blocks(self, n_depths, n_chunks, num_threads)
 
 

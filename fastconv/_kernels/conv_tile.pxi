@@ -59,6 +59,7 @@ cdef struct stream_t:
 
 cdef enum rows_of_tile:
     STEPPED     # at a + i * a_row
+    BESIDE      # the same with an a_row of 1: offsets are constants, not sums to be taken
     LISTED      # at a + a_rows[i]
     SLIDING     # a is the same for all rows, b at b + i * a_row
     LANEWISE    # listed, and a brings vectors
@@ -124,7 +125,7 @@ cdef inline void tile(int PX, int NV, rows_of_tile ROWS, const stream_t* s, cons
                 for i in range(PX - 1):
                     window[i] = window[i + 1]
                 window[PX - 1] = (<const vec*> at)[0]
-            if PX >= 5 and (ROWS == STEPPED or ROWS == LISTED):   # else loads are short
+            if PX >= 5 and (ROWS == STEPPED or ROWS == BESIDE or ROWS == LISTED):   # else loads are short
                 for v in range(NV):
                     prefetch(<const real*> (bt + v), AHEAD_STEPS * s.b_step)
             for i in range(PX):
@@ -138,6 +139,8 @@ cdef inline void tile(int PX, int NV, rows_of_tile ROWS, const stream_t* s, cons
                         acc[i][v] = acc[i][v] + window[i] * bt[v]
                     elif ROWS == LANEWISE:
                         acc[i][v] = acc[i][v] + (<const vec*> row)[v] * bt[v]
+                    elif ROWS == BESIDE:
+                        acc[i][v] = acc[i][v] + at[i] * bt[v]
                     elif ROWS == LISTED:
                         acc[i][v] = acc[i][v] + at[s.a_rows[i]] * bt[v]
                     else:
@@ -209,9 +212,23 @@ cdef void tile_nv4(int px, const stream_t* s, const real* a, const real* b, star
     tile_rows(4, STEPPED, px, s, a, b, start, bias, o)
 
 
+cdef void beside_nv1(int px, const stream_t* s, const real* a, const real* b, start_t start,
+                     const real* bias, real* o) noexcept nogil:
+    tile_rows(1, BESIDE, px, s, a, b, start, bias, o)
+
+cdef void beside_nv2(int px, const stream_t* s, const real* a, const real* b, start_t start,
+                     const real* bias, real* o) noexcept nogil:
+    tile_rows(2, BESIDE, px, s, a, b, start, bias, o)
+
+
 cdef void run_tile(int px, int nv, const stream_t* s, const real* a, const real* b,
                    start_t start, const real* bias, real* o) noexcept nogil:
-    if nv == 1:
+    # Wider tiles have less to compute beside each multiply-add.
+    if s.a_row == 1 and nv == 1:
+        beside_nv1(px, s, a, b, start, bias, o)
+    elif s.a_row == 1 and nv == 2:
+        beside_nv2(px, s, a, b, start, bias, o)
+    elif nv == 1:
         tile_nv1(px, s, a, b, start, bias, o)
     elif nv == 2:
         tile_nv2(px, s, a, b, start, bias, o)

@@ -158,7 +158,8 @@ def _lines(found):
         f"arrays, {found['multiply_adds'] / found['bytes']:.3g} for each byte"
     )
     # A window moves over one array; each of its positions is a cell of the other.
-    pair = ("grad_output", "input") if transposed else ("input", "grad_output")
+    turned_round = transposed != found["grad_weight"]["exchanged"]
+    pair = ("grad_output", "input") if turned_round else ("input", "grad_output")
     for name, words, over, cells in (
         ("forward", _correlate_words, "input", "output"),
         ("grad_input", _correlate_words, "grad_output", "grad_input"),
