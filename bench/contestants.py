@@ -84,13 +84,15 @@ class Fastconv:
 
 
 class Winograd(Fastconv):
-    """Ours by another algorithm, where it applies in all passes and channels are not too few."""
+    """Ours by another algorithm, where all phases have 2 or 3 taps and channels are not too few."""
 
     name = "winograd"
     algorithm = "winograd"
 
     def layouts(self, problem, dtype):
-        applies = {*problem.kernel} == {3} and {*problem.stride, *problem.dilation} == {1}
+        applies = {*problem.dilation} == {1} and all(
+            k in (2 * s, 3 * s) for k, s in zip(problem.kernel, problem.stride, strict=True)
+        )
         channels = min(problem.in_channels, problem.out_channels) // problem.groups
         return LAYOUTS if applies and channels >= 16 else ()
 

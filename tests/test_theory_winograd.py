@@ -72,10 +72,11 @@ def test_convolution_by_tiles(ndim, groups, channels, taps, outputs, padding, se
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_the_kernels_do_the_same(ndim):
+@pytest.mark.parametrize("taps", [2, 3])
+def test_the_kernels_do_the_same(taps, ndim):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 6, *(9, 7, 5)[:ndim]))
-    w = rng.standard_normal((4, 3, *(3,) * ndim))
+    w = rng.standard_normal((4, 3, *(taps,) * ndim))
     y = getattr(fastconv, f"conv{ndim}d")(x, w, padding=1, groups=2, algorithm="winograd")
     np.testing.assert_allclose(theory.conv_by_winograd(x, w, 1, 2), y, rtol=0, atol=1e-12)
     np.testing.assert_array_equal(theory.conv_by_winograd(x[0], w, 1, 2).shape, y[0].shape)

@@ -210,7 +210,8 @@ def test_error_is_a_small_multiple_of_the_direct_one(kernel, stride, shape, most
         *reference.conv_backward(exact[2], *exact[:2], *geometry)[:2],
     ]
     direct, winograd = (errors(each, *narrow, stride, want) for each in ("direct", "winograd"))
-    assert (winograd <= most * direct).all()
+    # Sums over phases are longer, and on AVX2 the direct ones then come in more exact parts.
+    assert (winograd <= most * stride * direct).all()
     assert (winograd < 1e-5).all()
 
 

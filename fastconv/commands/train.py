@@ -105,8 +105,9 @@ def add_options(parser):
     )  # fmt: skip
     parser.add_argument(
         "--algorithm", choices=_algorithm.ALGORITHMS,
-        help="of the convolutions: direct, winograd (kernel size 3 everywhere), or auto, winograd "
-        "where that is expected to be faster (default: FASTCONV_ALGORITHM, else direct)",
+        help="of the convolutions: direct, winograd (2 or 3 taps for each stride everywhere), or "
+        "auto, winograd where that is expected to be faster (default: FASTCONV_ALGORITHM, else "
+        "direct)",
     )  # fmt: skip
     common.with_threads(parser)
     parser.add_argument(

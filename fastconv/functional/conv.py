@@ -125,10 +125,11 @@ def conv1d(
     groups : int, divides C and O; group g of the output sees only group g of the input
     out : array for the result, of its shape and dtype, overlapping no input
     num_threads : int >= 1; default: see `set_num_threads`.  The result's bits do not depend on it
-    algorithm : "direct", "winograd" (kernel size 3, stride 1 and dilation 1 only; an error of some
-        units more in the last place, also where a receptive field holds only zeros; a NaN or
-        infinity reaches the whole tile of outputs), or "auto" (winograd where it is expected to be
-        faster); default: see `set_algorithm`
+    algorithm : "direct", "winograd" (2 or 3 taps for each stride only: kernel size 2 or 3 at stride
+        1, 3 to 6 at stride 2, and so on, and dilation 1; an error of some units more in the last
+        place, also where a receptive field holds only zeros; a NaN or infinity reaches the whole
+        tile of outputs), or "auto" (winograd where it is expected to be faster); default: see
+        `set_algorithm`
 
     Returns
     -------

@@ -86,9 +86,7 @@ def conv_transpose1d(
     groups : int, divides I and O
     output_size : the spatial size wanted, instead of output_padding
     out, num_threads : as for `conv1d`
-    algorithm : as for `conv1d`; "winograd" applies where each phase has 3 taps: kernel size 3 at
-        stride 1, 5 or 6 at stride 2, and so on, with dilation 1.  Where the stride is not 1 the
-        gradients are direct
+    algorithm : as for `conv1d`
 
     Returns
     -------
