@@ -12,7 +12,8 @@
 #    of equals wins, a window of -inf keeps a valid place, and the last NaN wins, as in PyTorch.
 #    The choice is a bit mask, never a branch: which element is larger cannot be predicted.
 #
-#    Where windows tile the input, as most do, it keeps a byte for each (pool_tiles.pxi).
+#    Where windows tile the input, as most do, it keeps a byte for each (pool_tiles.pxi,
+#    pool_lines.pxi).
 #
 # d) A mean (pool_mean.pxi) is separable: the rows of a window are added first, whole rows at a
 #    time, then the columns of each window.  Tables of the windows' first cells, ends and divisors
@@ -31,13 +32,14 @@ from cython.parallel cimport prange
 from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, llabs, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from fastconv._kernels.entries cimport fastconv_problem, pool_entries
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
     FLUSH_DENORMALS, KEEP_DENORMALS, LANES, choose, idx_t, indices_of, lane_index, lane_indices,
-    load_codes, outranks, real, set_float_mode, splat, store_codes, vec, where_equal,
+    load_codes, outranks, pick_lanes, real, set_float_mode, splat, store_codes, vec, vec_of,
+    where_equal,
 )
 
 cdef enum:
@@ -77,6 +79,7 @@ cdef inline idx_t part_begin(idx_t part, idx_t parts, idx_t items) noexcept nogi
 include "pool_max.pxi"
 include "pool_mean.pxi"
 include "pool_tiles.pxi"
+include "pool_lines.pxi"
 
 
 cdef void run_max_pool(MaxPool* p, idx_t batch, int num_threads) noexcept nogil:
@@ -193,16 +196,20 @@ cdef void run_tiles(const real[:, :, :, :, ::1] x, const real[:, :, :, :, ::1] y
                     const uint8_t[:, :, :, :, ::1] codes, kernel, bint backward,
                     int num_threads):
     cdef tiles_t p
-    cdef idx_t i, images = x.shape[0]
+    cdef idx_t sizes[3][3]
+    cdef idx_t i, part, parts, rows
     cdef unsigned mode
+    for i in range(3):
+        sizes[0][i], sizes[1][i], sizes[2][i] = x.shape[i + 1], y.shape[i + 1], kernel[i]
+    p = tiles_of(sizes[0], sizes[1], x.shape[4], sizes[2])
     p.x, p.y = <real*> &x[0, 0, 0, 0, 0], <real*> &y[0, 0, 0, 0, 0]
     p.codes = NULL if codes is None else <uint8_t*> &codes[0, 0, 0, 0, 0]
-    for i in range(3):
-        p.size[i], p.out[i], p.kernel[i] = x.shape[i + 1], y.shape[i + 1], kernel[i]
-    p.channels = x.shape[4]
-    for i in prange(images, nogil=True, num_threads=num_threads, schedule="static"):
+    rows = y.shape[0] * y.shape[1] * y.shape[2]
+    parts = min(rows, <idx_t> num_threads)
+    for part in prange(parts, nogil=True, num_threads=num_threads, schedule="static"):
         mode = set_float_mode(KEEP_DENORMALS)
-        tile_image(&p, backward, i)
+        max_tiles_rows(&p, backward, part_begin(part, parts, rows),
+                       part_begin(part + 1, parts, rows))
         set_float_mode(mode)
 
 
@@ -212,8 +219,8 @@ def max_tiles(
 ):
     """Largest element of each window into `y`, the number of its tap into `codes`, if not None.
 
-    All are (N, D, H, W, C), of at least LANES channels; windows of at most 256 cells tile x from
-    its first cell.
+    All are (N, D, H, W, C), or (N * C, D, H, W, 1) of planes.  Windows of at most 256 cells tile x
+    from its first cell; where C is less than a vector has lanes, they are at most 8 cells wide.
     """
     run_tiles(x, y, codes, kernel, False, num_threads)
 

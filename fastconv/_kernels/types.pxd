@@ -12,6 +12,7 @@ cdef extern from "vec.h" nogil:
     vec leaky(vec x, real slope)
     vec gated(vec x, vec gate, real slope)
     lane_indices indices_of(vec x)
+    vec vec_of(lane_indices x)
     vec choose(lane_indices mask, vec a, vec b)
     lane_indices outranks(vec x, vec largest)
     vec where_equal(lane_indices index, lane_index wanted, vec x)

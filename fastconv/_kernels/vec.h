@@ -147,8 +147,9 @@ static inline vec pick_lanes(vec a, vec b, const lane_index *which) {
 
 #endif /* FASTCONV_SCALAR */
 
-/* The bits of x. */
+/* The bits of x, and the element whose bits they are. */
 static inline lane_indices indices_of(vec x) { return BITS(lane_indices, x); }
+static inline vec vec_of(lane_indices x) { return FROM_BITS(vec, x); }
 
 /* a where the mask has its bits, b elsewhere.  These are macros, as gcc makes worse code of functions. */
 #define CHOOSE(lanes, masks, mask, a, b) \

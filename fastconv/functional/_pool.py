@@ -1,6 +1,7 @@
 """What the pools do, for any number of spatial axes: check, lay out windows, call one kernel."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,8 +15,9 @@ FAR = 2**61
 WIDEST_SPAN = 2**31 - 1
 # Columns that a mean adds up at once: a row of scratch stays in the first-level cache.
 SCRATCH_COLUMNS = 4096
-# Of a window whose places are bytes.
+# Of a window whose places are bytes; and of its width where cells are less than a vector.
 MAX_TAPS = 256
+MAX_COLUMNS = 8
 # Of a float32 vector of any build.
 MOST_LANES = 16
 
@@ -44,10 +46,10 @@ def max_pool(
             _arrays.expand_space(x),
             _arrays.expand_space(y),
             _arrays.expand_space(indices) if return_indices else None,
-            _three(kernel, 1),
-            _three(stride, 1),
-            _three(pad, 0),
-            _three(dilation, 1),
+            three(kernel, 1),
+            three(stride, 1),
+            three(pad, 0),
+            three(dilation, 1),
             threads,
         )
     if not batched:
@@ -84,53 +86,81 @@ def max_pool_backward(op, ndim, grad_output, indices, input_shape, num_threads):
     return gx if batched else gx[0]
 
 
+class Tiles(NamedTuple):
+    """A pool whose windows tile an input."""
+
+    shape: tuple
+    dtype: np.dtype
+    kernel: tuple
+    channels_last: bool
+
+    def lines(self, x):
+        """(N, C, *space) as (N, D, H, W, C), or its planes as (N * C, D, H, W, 1); a view."""
+        x = _arrays.expand_space(x)
+        return _arrays.channels_to_end(x) if self.channels_last else x.reshape(-1, *x.shape[2:], 1)
+
+    def empty(self, op, shape, dtype):
+        """A new array of `shape` in the memory order of the input."""
+        n, channels, *space = shape
+        if not self.channels_last:
+            return _arrays.empty(op, shape, dtype)
+        return _arrays.channels_from_end(_arrays.empty(op, (n, *space, channels), dtype))
+
+
 def tiles(x, kernel_size, stride, padding, dilation, ceil_mode):
-    """The kernel of a pool whose windows tile a channels-last `x`; None for any other."""
+    """The `Tiles` of an input packed in either order that windows tile; None for any other."""
     if not isinstance(x, np.ndarray) or x.dtype not in _arrays.FLOATS or not x.flags.aligned:
         return None
-    if not x.size or not _arrays.is_channels_last(x) or x.shape[1] < MOST_LANES:
+    channels_last = _arrays.is_channels_last(x)
+    if not x.size or not (channels_last or x.flags.c_contiguous):
         return None
+    return tiles_of(
+        x.shape, x.dtype, channels_last, kernel_size, stride, padding, dilation, ceil_mode
+    )
+
+
+def tiles_of(shape, dtype, channels_last, kernel_size, stride, padding, dilation, ceil_mode):
+    """The same of an input that is yet to be."""
     if padding != 0 or dilation != 1 or ceil_mode:
         return None
+    space = shape[2:]
     per_axis = [
-        each if isinstance(each, (list, tuple)) else (each,) * (x.ndim - 2)
+        each if isinstance(each, (list, tuple)) else (each,) * len(space)
         for each in (kernel_size, kernel_size if stride is None else stride)
     ]
     kernel, stride = map(tuple, per_axis)
     known = kernel == stride and all(isinstance(k, int) for k in kernel)
-    if not known or len(kernel) != x.ndim - 2 or math.prod(kernel) > MAX_TAPS:
+    if not known or len(kernel) != len(space) or math.prod(kernel) > MAX_TAPS:
         return None
-    return kernel if all(1 <= k <= n for k, n in zip(kernel, x.shape[2:], strict=True)) else None
+    if not all(1 <= k <= n for k, n in zip(kernel, space, strict=True)):
+        return None
+    if kernel[-1] > MAX_COLUMNS and not (channels_last and shape[1] >= MOST_LANES):
+        return None
+    return Tiles(shape, dtype, kernel, channels_last)
 
 
-def max_tiles(op, x, kernel, placed, num_threads=None):
+def max_tiles(op, x, tiles, placed, num_threads=None):
     """The maximum of each window, and if `placed` what `max_tiles_backward` wants of it."""
-    out = tuple(size // k for size, k in zip(x.shape[2:], kernel, strict=True))
-    y = _arrays.empty(op, x.shape[:2] + out, x.dtype, x)
-    codes = _arrays.empty(op, y.shape, np.dtype(np.uint8), x) if placed else None
+    out = tuple(size // k for size, k in zip(x.shape[2:], tiles.kernel, strict=True))
+    y = tiles.empty(op, x.shape[:2] + out, x.dtype)
+    codes = tiles.empty(op, y.shape, np.dtype(np.uint8)) if placed else None
     _kernels.pool[x.dtype.char].max_tiles(
-        _lines(x), _lines(y), _lines(codes) if placed else None, _three(kernel, 1),
-        _threads.effective(op, num_threads, x.size),
+        tiles.lines(x), tiles.lines(y), tiles.lines(codes) if placed else None,
+        three(tiles.kernel, 1), _threads.effective(op, num_threads, x.size),
     )  # fmt: skip
     return y, codes
 
 
-def max_tiles_backward(op, grad_output, codes, input_shape, kernel, dtype, num_threads=None):
-    g = _arrays.as_array(op, "grad_output", grad_output, dtype)
+def max_tiles_backward(op, grad_output, codes, tiles, num_threads=None):
+    g = _arrays.as_array(op, "grad_output", grad_output, tiles.dtype)
     if g.shape != codes.shape:
         raise ValueError(f"{op}: grad_output must have shape {codes.shape}, got {g.shape}")
-    n, channels, *space = input_shape
-    gx = _arrays.channels_from_end(_arrays.empty(op, (n, *space, channels), g.dtype))
+    gx = tiles.empty(op, tiles.shape, g.dtype)
     _kernels.pool[g.dtype.char].max_tiles_backward(
-        np.ascontiguousarray(_lines(g)), _lines(codes), _lines(gx), _three(kernel, 1),
-        _threads.effective(op, num_threads, gx.size),
+        np.ascontiguousarray(tiles.lines(g)), tiles.lines(codes), tiles.lines(gx),
+        three(tiles.kernel, 1), _threads.effective(op, num_threads, gx.size),
     )  # fmt: skip
     return gx
-
-
-def _lines(x):
-    """(N, C, *space) as (N, D, H, W, C)."""
-    return _arrays.channels_to_end(_arrays.expand_space(x))
 
 
 def avg_pool(
@@ -276,13 +306,13 @@ def _even_windows(size, count):
     return np.stack([first, end, end - first])
 
 
-def _three(axes, missing):
+def three(axes, missing):
     """One value for each of the kernel's three spatial axes."""
     return (missing,) * (3 - len(axes)) + tuple(axes)
 
 
 def _tables(windows):
-    return _three(windows, np.array([[0], [1], [1]], INT64))
+    return three(windows, np.array([[0], [1], [1]], INT64))
 
 
 def _scratch(x_shape, windows, dtype, threads):

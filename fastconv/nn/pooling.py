@@ -19,14 +19,16 @@ class _MaxPool(Module):
         self.dilation = dilation
         self.ceil_mode = ceil_mode
 
+    def _options(self):
+        return (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+
     def forward(self, input):
-        arguments = (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+        arguments = self._options()
         # Bytes take an eighth of the memory of places, and the way back is a pass without jumps.
-        kernel = _pool.tiles(input, *arguments) if np.ndim(input) == self.ndim + 2 else None
-        if kernel is not None:
-            op = type(self).__name__
-            output, codes = _pool.max_tiles(op, input, kernel, self.training)
-            self.save_for_backward(codes, np.shape(input), kernel, output.dtype)
+        tiles = _pool.tiles(input, *arguments) if np.ndim(input) == self.ndim + 2 else None
+        if tiles is not None:
+            output, codes = _pool.max_tiles(type(self).__name__, input, tiles, self.training)
+            self.save_for_backward(codes, tiles)
             return output
         if not self.training:
             self.save_for_backward()
@@ -36,10 +38,11 @@ class _MaxPool(Module):
         return output
 
     def backward(self, grad_output, needs_input_grad=True):
-        saved = self.saved_for_backward()
-        if len(saved) == 2:
-            return self.pool_backward(grad_output, *saved)
-        return _pool.max_tiles_backward(f"{type(self).__name__}.backward", grad_output, *saved)
+        kept, source = self.saved_for_backward()
+        if isinstance(source, _pool.Tiles):
+            op = f"{type(self).__name__}.backward"
+            return _pool.max_tiles_backward(op, grad_output, kept, source)
+        return self.pool_backward(grad_output, kept, source)
 
 
 class MaxPool1d(_MaxPool):
