@@ -25,6 +25,8 @@ INCLUDE = "fastconv/include"
 # What the modules that the C interface calls have in common with it.
 INTERFACE = [f"{KERNELS}/entries.pxd", f"{INCLUDE}/fastconv.h"]
 EMBEDDED = ("conv", "pool")
+# Winograd shares the tile, and a convolution is pooled where it is.
+BORROWS = {"winograd": ("conv",), "conv": ("pool",)}
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 MSVC = sys.platform == "win32"
 
@@ -64,7 +66,7 @@ def variants():
     extensions = []
     for family in FAMILIES:
         source = Path(KERNELS, f"{family}.pyx")
-        parts = (family, "conv") if family == "winograd" else (family,)  # it shares the tile
+        parts = (family, *BORROWS.get(family, ()))
         includes = sorted(
             str(path) for part in parts for path in Path(KERNELS).glob(f"{part}_*.pxi")
         )

@@ -45,7 +45,9 @@
 #    So the bits do not depend on the number of threads.  Nor do they on the floating-point mode of
 #    the caller: every task sets its own (float_mode.h), in which denormal numbers count as zero.
 #
-# e) Kernels trust their arguments; fastconv.functional or capi (conv_entries.pxi) has checked them.
+# e) A max-pool behind a convolution can run with it, image by image (conv_pooled.pxi).
+#
+# f) Kernels trust their arguments; fastconv.functional or capi (conv_entries.pxi) has checked them.
 #    They return OK or NO_MEMORY and never touch Python objects.  Only what the planners chose is
 #    handed out as a dict (conv_explain.pxi), which fastconv.explain puts into words.
 """
@@ -53,15 +55,18 @@
 from cython.parallel cimport prange
 
 from cpython.pycapsule cimport PyCapsule_New
+from libc.math cimport INFINITY
+from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from fastconv._kernels.entries cimport conv_entries, fastconv_problem
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
-    FLUSH_DENORMALS, FUSED, LANES, REGISTERS, even_lanes, first_lanes, idx_t,
-    interleave_high, interleave_low, lane_index, leaky, one_register, pick_lanes, prefetch, real,
-    set_float_mode, splat, sum_lanes, vec,
+    FLUSH_DENORMALS, FUSED, LANES, REGISTERS, choose, even_lanes, first_lanes, idx_t, indices_of,
+    interleave_high, interleave_low, lane_index, lane_indices, leaky, load_codes, one_register,
+    outranks, pick_lanes, prefetch, real, set_float_mode, splat, store_codes, sum_lanes, vec,
+    vec_of, where_equal,
 )
 
 include "conv_problem.pxi"
@@ -89,6 +94,9 @@ include "conv_grad_weight_plan.pxi"
 include "conv_grad_weight_rows.pxi"
 include "conv_grad_weight_sums.pxi"
 include "conv_grad_weight.pxi"
+include "pool_tiles.pxi"
+include "pool_lines.pxi"
+include "conv_pooled.pxi"
 include "conv_explain.pxi"
 include "conv_roof.pxi"
 include "conv_entries.pxi"
@@ -153,6 +161,55 @@ def grad_weight(const real[:, :, :, :, :] x, const real[:, :, :, :, :] grad_outp
     cdef real* bias_data = &grad_bias[0] if grad_bias is not None else NULL
     with nogil:
         status = accumulate_weight(&p, x_data, g_data, grad_data, bias_data, num_threads)
+    return status
+
+
+def forward_max_tiles(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w,
+                      const real[::1] bias, real[:, :, :, :, :] between,
+                      real[:, :, :, :, ::1] y, uint8_t[:, :, :, :, ::1] codes, double slope,
+                      tuple stride, tuple dilation, tuple pad, tuple kernel, int num_threads):
+    """`forward` and then `max_tiles` of the pools, of a kernel that tiles what lies between.
+
+    `between`: a buffer of one image for each thread, in the memory order that y, codes and x share.
+    """
+    cdef conv_t p = describe(x, w, between, stride, dilation, pad)
+    cdef pooled_t pooled = describe_pooled(between, y, codes, x.shape[0], kernel)
+    cdef const real* bias_data = &bias[0] if bias is not None else NULL
+    cdef int status
+    p.slope = <real> slope
+    with nogil:
+        status = pooled_forward(&p, &pooled, &x[0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0], bias_data,
+                                &between[0, 0, 0, 0, 0], num_threads)
+    return status
+
+
+def backward_max_tiles(real[:, :, :, :, ::1] grad_output, const uint8_t[:, :, :, :, ::1] codes,
+                       const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] filters,
+                       real[:, :, :, :, :] between, real[:, :, :, :, :] grad_input,
+                       real[:, :, :, :, :, :] grad, real[::1] grad_bias,
+                       const real[:, :, :, :, :] gate, double slope, tuple stride, tuple dilation,
+                       tuple pad, tuple kernel, bint bias_alone, int num_threads):
+    """The gradients of `forward_max_tiles`: grad_input, grad and grad_bias, each or None.
+
+    `filters` are regrouped, as for `grad_input`; None where that is.  With `bias_alone`, grad lends
+    its shape only.  `gate` and `slope`: of the activation before, as for `grad_input`.
+    """
+    cdef conv_t p = describe(x, grad, between, stride, dilation, pad), back = p
+    cdef pooled_backward_t task
+    cdef const real* filters_data = NULL
+    cdef real* input_data = NULL
+    cdef real* grad_data = NULL if bias_alone else &grad[0, 0, 0, 0, 0, 0]
+    cdef real* bias_data = &grad_bias[0] if grad_bias is not None else NULL
+    cdef int status
+    task.pooled = describe_pooled(between, grad_output, codes, x.shape[0], kernel)
+    if grad_input is not None:
+        filters_data, input_data = &filters[0, 0, 0, 0, 0, 0], &grad_input[0, 0, 0, 0, 0]
+        back = describe(between, filters, grad_input, stride, dilation, pad)
+        stretch_input(&back)
+        describe_gate(&back, gate, slope)
+    with nogil:
+        status = pooled_backward(&task, &p, &back, &x[0, 0, 0, 0, 0], filters_data, input_data,
+                                 grad_data, bias_data, &between[0, 0, 0, 0, 0], num_threads)
     return status
 
 

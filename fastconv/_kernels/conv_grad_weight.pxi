@@ -160,7 +160,7 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
     s.slope = 1
     s.a_step = window.cell_step
     s.b_step = p.out_step[2] if self.in_place else self.width
-    for block in range(first, last):
+    for block in range(first, first if self.continued else last):
         memset(task_sums(self, parts, own, group, block - first, chunk, part), 0,
                <size_t> sums_elements(self) * sizeof(real))
     for unit in range(part * self.n_units // self.n_parts,
@@ -202,7 +202,7 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
                     tile_bias(self, &s, grad_output, block, sums + bias_row(self))
                 if self.weight:
                     tile_unit(self, &s, tables, cells, grad_output, block, sums)
-    if self.n_parts == 1:
+    if alone(self):
         # While the sums are in cache.
         for block in range(first, last):
             sums = own + (block - first) * sums_elements(self)

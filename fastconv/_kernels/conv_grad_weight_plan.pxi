@@ -16,6 +16,7 @@ cdef struct grad_weight_t:
     conv_t p
     window_t window
     bint weight, bias       # which gradients are wanted
+    bint continued          # sums go on from those of the call before, and wait for the next
     bint dots               # inner products; else the tile
     bint lanewise           # the tile, its lanes the output channels of all groups
     idx_t by_dots, by_tile, by_lane     # their costs

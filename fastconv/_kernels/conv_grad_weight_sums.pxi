@@ -19,24 +19,29 @@ cdef inline real* block_sums(const grad_weight_t* self, real* parts, idx_t block
     return parts + block * self.n_parts * sums_elements(self)
 
 
+cdef inline bint alone(const grad_weight_t* self) noexcept nogil:
+    """Whether the sums of a task wait for no others."""
+    return self.n_parts == 1 and not self.continued
+
+
 cdef inline real* task_sums(const grad_weight_t* self, real* parts, real* own, idx_t group,
                             idx_t block, idx_t chunk, idx_t part) noexcept nogil:
-    """Of a block of the chunk, counted from its first: a sum of one part waits for no other."""
-    if self.n_parts == 1:
+    """Of a block of the chunk, counted from its first."""
+    if alone(self):
         return own + block * sums_elements(self)
     block += group * self.n_blocks + chunk * self.chunk
     return block_sums(self, parts, block) + part * sums_elements(self)
 
 
 cdef inline idx_t all_parts_elements(const grad_weight_t* self) noexcept nogil:
-    if self.n_parts == 1:
+    if alone(self):
         return 0
     return round_up(self.p.groups * self.n_blocks * self.n_parts * sums_elements(self), ALIGN)
 
 
 cdef inline idx_t own_elements(const grad_weight_t* self) noexcept nogil:
     """Sums in the scratch of one thread."""
-    return round_up(self.chunk * sums_elements(self), ALIGN) if self.n_parts == 1 else 0
+    return round_up(self.chunk * sums_elements(self), ALIGN) if alone(self) else 0
 
 
 cdef void add_pixels(const real* pixels, idx_t step, idx_t count, idx_t nv,

@@ -10,9 +10,15 @@ import operator
 import numpy as np
 
 from fastconv import _algorithm, _shapes
-from fastconv.functional import leaky_relu, leaky_relu_backward, relu, relu_backward
+from fastconv.functional import (
+    _conv_pool,
+    leaky_relu,
+    leaky_relu_backward,
+    relu,
+    relu_backward,
+)
 from fastconv.functional._arrays import as_array, as_batch
-from fastconv.functional._geometry import transpose_geometry
+from fastconv.functional._geometry import conv_geometry, transpose_geometry
 from fastconv.functional._run import check_grad_output
 from fastconv.functional._winograd import KeptFilters
 from fastconv.functional.conv import _conv, _conv_backward
@@ -146,6 +152,35 @@ class _Conv(_ConvNd):
             grad_input = fold_axes(type(self).__name__, grad_input, pads, self.padding_mode)
             grad_input = _rectified_backward(grad_input, input, slope)
         return grad_input, *rest
+
+    def _forward_pooled(self, input, slope, pool):
+        """The output behind an activation and a max-pool; None where these had better run apart."""
+        if self.padding_mode != "zeros":
+            return None
+        op, weight = type(self).__name__, self.weight.data
+        together = _conv_pool.plan(
+            op, self.ndim, input, weight, self._options(), self.algorithm, pool._options()
+        )
+        if together is None:
+            return None
+        geometry, tiles = together
+        output, codes = _conv_pool.forward(
+            geometry, tiles, input, *self._arrays(), slope, self.training
+        )
+        self.save_for_backward(input, {})
+        pool.save_for_backward(codes, tiles)
+        return output
+
+    def _backward_pooled(self, grad_output, needs_input_grad, slope, pool):
+        """Of the same, `grad_output` having passed the activation; `slope` as for `_backward`."""
+        op, weight = type(self).__name__, self.weight.data
+        input, _ = self.saved_for_backward()
+        codes, tiles = pool.saved_for_backward()
+        geometry = conv_geometry(op, self.ndim, input.shape, weight, **self._options())
+        needs = self._needs(needs_input_grad)
+        return self._accumulate(
+            _conv_pool.backward(geometry, tiles, grad_output, codes, input, weight, needs, slope)
+        )
 
     def _bordered(self, input):
         """(input with its border, options of the functional, the border's pairs or None)."""

@@ -4,7 +4,8 @@ Forward, a layer applies the ReLU or LeakyReLU behind it as it stores its output
 max-pool change places if need be: the maximum of what is positive is the positive maximum.
 Backward, a layer applies the gradient of the activation before it as it stores the gradient of its
 input, even through a pool or Flatten in between: what is positive after these was before.  Values
-are those of the modules called one by one.
+are those of the modules called one by one; where a convolution and its pool are one call
+(fastconv.functional._conv_pool), its weight's gradient is summed image by image, and rounds so.
 
 The steps of the last forward pass know which modules ran together and on which arrays.  A step
 whose modules have run since is void, and then every module goes back by itself.
@@ -15,7 +16,7 @@ from functools import cache
 from fastconv.nn.activation import LeakyReLU, ReLU, _Rectifier
 from fastconv.nn.affine import _AffineMap
 from fastconv.nn.branches import Residual
-from fastconv.nn.conv import _ConvTranspose
+from fastconv.nn.conv import _Conv, _ConvTranspose
 from fastconv.nn.normalization import _BatchNorm
 from fastconv.nn.pooling import _MaxPool
 from fastconv.nn.shape import Flatten
@@ -63,6 +64,7 @@ class Step:
         self.layer, self.activation, self.pool = layer, activation, pool
         self.modules = [each for each in (layer, activation, pool) if each is not None]
         self.before = None
+        self.in_one = False  # layer and pool are one call
 
     def forward(self, input, before=None):
         """The output.  `before`: the step whose rectified output `input` is, moved about or not."""
@@ -73,16 +75,21 @@ class Step:
             output = layer(input)
         elif layer is None:
             output = activation(input)
-        else:
+        elif self.pool is None:
             output = layer._forward(input, activation._slope)
-            if self.pool is None:
-                activation.save_for_backward(output)
-            else:
-                # Smaller than what goes into the pool, and where it is positive that was.
-                self.output = output = self.pool(output)
-                activation._saved = None
+            activation.save_for_backward(output)
+        else:
+            # Smaller than what goes into the pool, and where it is positive that was.
+            self.output = output = self._pooled(input)
+            activation._saved = None
         self.saved = [each._saved for each in self.modules]
         return output
+
+    def _pooled(self, input):
+        layer, pool, slope = self.layer, self.pool, self.activation._slope
+        output = layer._forward_pooled(input, slope, pool) if _is(layer, _Conv) else None
+        self.in_one = output is not None
+        return output if self.in_one else pool(layer._forward(input, slope))
 
     def carried(self, before):
         """The step whose rectified values this one's output holds, `before` doing so for its input.
@@ -112,6 +119,9 @@ class Step:
                 grad_output = activation.function_backward(
                     grad_output, output, **activation.options
                 )
+            if self.in_one:
+                slope = 1.0 if self.before is None else self.before.activation._slope
+                return layer._backward_pooled(grad_output, needs_input_grad, slope, self.pool)
             if self.pool is not None:
                 grad_output = self.pool.backward(grad_output)
             if layer is None:
