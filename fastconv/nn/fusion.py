@@ -11,7 +11,7 @@ The steps of the last forward pass know which modules ran together and on which 
 whose modules have run since is void, and then every module goes back by itself.
 """
 
-from functools import cache
+from functools import lru_cache
 
 from fastconv.nn.activation import LeakyReLU, ReLU, _Rectifier
 from fastconv.nn.affine import _AffineMap
@@ -140,7 +140,7 @@ def _is(module, *bases):
     return methods == _METHODS[_base(kind)] and "forward" not in own and "backward" not in own
 
 
-@cache
+@lru_cache(256)
 def _base(kind):
     return next(each for each in kind.__mro__ if each in _METHODS)
 
