@@ -45,6 +45,8 @@ if X86 and not MSVC:
 OPTIMIZE = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 
 DEBUG = os.environ.get("FASTCONV_DEBUG") == "1"
+# The register tile is one only when its loops are unrolled; gcc stops earlier by itself.
+OPTIMIZE += [f"--param=max-completely-peel{limit}" for limit in ("-times=24", "ed-insns=1000")]
 if not DEBUG:
     OPTIMIZE += ["-g0"]  # the line tables that Python's own flags ask for are most of a wheel
 DIRECTIVES = {

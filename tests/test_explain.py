@@ -202,6 +202,7 @@ def test_words_agree_with_figures(name, layout, capsys):
         assert ("those of all groups" in lines["lanes"]) == (plan["lanes"] == "groups")
         assert lines["lanes"].count("would cost") == len(plan["cost"]) - 1
         tile = [plan["rows"], plan["vectors"], plan["rows"] * plan["vectors"]]
+        tile += [plan["chain"]] if plan.get("chain", 1) > 1 else []
         assert numbers(lines["tile"]) == tile
         assert numbers(lines["tasks"])[0] == plan["tasks"]
         moved = "input" if direction == "forward" else "grad_output"

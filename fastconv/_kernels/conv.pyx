@@ -16,6 +16,9 @@
 #    | grad_weight             | input channels          | grad_output, out channels    |
 #    | the same, few channels  | taps and input channels | grad_output, out channels    |
 #
+#    With channel lanes, taps that read neighbouring pixels form chains: a step of the tile takes a
+#    whole chain, and each broadcast serves all of its taps.
+#
 #    Where a filter has one tap, grad_weight may exchange its two arrays: the lanes are then input
 #    channels, side by side in the weights as in the tile.
 #

@@ -38,13 +38,22 @@ cdef inline bint complete(const correlate_t* self, const task_t* task) noexcept 
     return task.c0 + task.channels == self.p.in_channels
 
 
-cdef inline idx_t find_steps(const correlate_t* self, const task_t* task, idx_t phase,
+cdef inline idx_t find_steps(const correlate_t* self, const task_t* task, idx_t phase, idx_t f2,
                              idx_t* first) noexcept nogil:
-    """Outer steps of a phase that see more than padding, side by side from the first on."""
-    cdef idx_t steps = self.phase[phase + 1] - self.phase[phase]
-    if steps:
-        steps //= task.rows
-    first[0] = self.phase[phase] + task.first * steps
+    """Outer steps of a phase that see more than padding, side by side from the first on.
+
+    Of chains, where there are some: lone taps follow behind those of all rows.
+    """
+    cdef idx_t steps = self.chains[f2].many
+    first[0] = self.phase[phase + f2] + task.first * steps
+    return (task.last - task.first) * steps
+
+
+cdef inline idx_t find_lone(const correlate_t* self, const task_t* task, idx_t phase, idx_t f2,
+                            idx_t* first) noexcept nogil:
+    """The same of lone taps."""
+    cdef idx_t steps = self.chains[f2].lone
+    first[0] = (self.phase[phase + f2] + task.rows * self.chains[f2].many + task.first * steps)
     return (task.last - task.first) * steps
 
 
@@ -70,13 +79,12 @@ cdef void channel_lanes_row(const correlate_t* self, const task_t* task, idx_t p
                             idx_t width, const real* row, real* o, idx_t column) noexcept nogil:
     """One row of a block of channels, its column phases in turn; pixels of o are `column` apart."""
     cdef const window_t* window = &self.window
-    cdef idx_t stretch = self.p.stretch[2], nv = width // LANES, f2, i, q, count, px, step
+    cdef idx_t stretch = self.p.stretch[2], nv = width // LANES, f2, i, q, count, px, step, chain
     cdef stream_t s
     s.n_inner = self.inner or task.channels
     s.a_row = window.cell_step
     s.a_step = self.inner_step
     s.a_unit = 1
-    s.b_step = task.channels * width if self.inner else width
     s.b_unit = width if self.inner else task.channels * width
     s.o_row = column * stretch
     s.slope = task.slope
@@ -84,17 +92,22 @@ cdef void channel_lanes_row(const correlate_t* self, const task_t* task, idx_t p
         count = positions(self, task, 2, f2)
         if count == 0:
             continue
-        s.n_outer = find_steps(self, task, phase + f2, &step)
-        s.a_off = self.tap_input + step
-        s.b_off = self.tap_packed + step
+        chain = self.chains[f2].length
+        s.b_step = task.channels * width if self.inner else chain * width
+        s.n_outer = find_steps(self, task, phase, f2, &step)
+        s.a_off = self.step_input + step
+        s.b_off = self.step_packed + step
+        s.n_lone = find_lone(self, task, phase, f2, &step)
+        s.a_lone = self.step_input + step
+        s.b_lone = self.step_packed + step
         if self.lanewise:
             lanewise_row(self, task, &s, nv, count, row, o + f2 * column)
             continue
-        px = even(count, tallest(nv))
+        px = even(count, tallest(chain, nv))
         for i in range(ceil_div(count, px)):
             q = i * px
-            run_tile(<int> min(px, count - q), <int> nv, &s, row + q * s.a_row,
-                     task.weights, task.start, task.bias, o + (f2 + q * stretch) * column)
+            run_chain(<int> chain, <int> min(px, count - q), <int> nv, &s, row + q * s.a_row,
+                      task.weights, task.start, task.bias, o + (f2 + q * stretch) * column)
 
 
 cdef void row_lanes_row(const correlate_t* self, const task_t* task, idx_t phase, idx_t width,
@@ -118,9 +131,9 @@ cdef void row_lanes_row(const correlate_t* self, const task_t* task, idx_t phase
     s.slope = task.slope
     for f2 in range(self.window.axis[2].n_phases):
         count = positions(self, task, 2, f2)
-        s.n_outer = find_steps(self, task, phase + f2, &step)
-        s.a_off = self.tap_packed + step
-        s.b_off = self.tap_input + step
+        s.n_outer = find_steps(self, task, phase, f2, &step)
+        s.a_off = self.step_packed + step
+        s.b_off = self.step_input + step
         v = 0
         while v < count:
             nv = min(self.nv, ceil_div(count - v, LANES))
@@ -204,7 +217,8 @@ cdef void channel_lanes_plane(const correlate_t* self, task_t* task, idx_t f0, i
         if (not together or i1 == rows - 1 or held + task.columns > task.capacity) \
                 and complete(self, task):
             if p.out_step[2] == 1:
-                pixels_to_planes(first, width, held, channels, o_first, p.out_channel)
+                pixels_to_planes(first, width, held, channels, first + held * width,
+                                 o_first, p.out_channel)
             else:
                 store(first, width, held, channels, o_first, p.out_step[2], p.out_channel)
             held = 0
@@ -392,6 +406,7 @@ cdef void run_tasks(const correlate_t* self, const real* x, const real* w, const
 
 cdef void correlate_free(correlate_t* self) noexcept nogil:
     free(self.tables)
+    free(self.chains)
     free(self.runs)
     window_free(&self.window)
 

@@ -58,6 +58,7 @@ cdef dict correlate_choices(correlate_t* self):
         "vectors": 1 if self.lanewise else self.nv,
         "rows": (SLIDE_ROWS if slides else tallest_lanewise(1, rolls(self)) if self.lanewise
                  else self.px),
+        "chain": self.chains[0].length,
         "rows_of": "rows" if slides else "channels" if self.rows else "columns",
         "inner": "taps" if self.inner else "channels",
         "phases": axis[0].n_phases * axis[1].n_phases * axis[2].n_phases,
@@ -103,7 +104,7 @@ cdef dict weight_choices(const grad_weight_t* self, bint exchanged):
     cdef idx_t rows = dot_channels(self.p.out_channels)
     if not self.dots:
         rows = even(self.p.in_channels * (self.n_taps if self.mixed else 1),
-                    tallest_lanewise(self.nv, False) if self.lanewise else tallest(self.nv))
+                    tallest_lanewise(self.nv, False) if self.lanewise else tallest(1, self.nv))
     return {
         "exchanged": exchanged,
         "lanes": "groups" if self.lanewise else "columns" if self.dots else "channels",

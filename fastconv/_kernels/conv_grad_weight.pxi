@@ -47,7 +47,7 @@ cdef void tile_unit(const grad_weight_t* self, const stream_t* s, idx_t* rows_of
     stream.o_row = width
     if self.mixed:
         px = even(self.n_taps * p.in_channels,
-                  tallest_lanewise(nv, False) if self.lanewise else tallest(nv))
+                  tallest_lanewise(nv, False) if self.lanewise else tallest(1, nv))
         for j in range(ceil_div(self.n_taps * p.in_channels, px)):
             stream.a_rows = self.row_input + j * px
             rows = min(px, self.n_taps * p.in_channels - j * px)
@@ -59,7 +59,7 @@ cdef void tile_unit(const grad_weight_t* self, const stream_t* s, idx_t* rows_of
                            part + j * px * width)
     else:
         stream.a_row = self.window.channel_step
-        px = even(p.in_channels, tallest(nv))
+        px = even(p.in_channels, tallest(1, nv))
         for t in range(self.n_taps):
             if self.lines:
                 row = line_rows(self, rows_of, 1 + t // p.kernel[2])

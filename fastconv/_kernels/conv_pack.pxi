@@ -12,7 +12,7 @@ cdef void pack_bias(const correlate_t* self, const real* bias, idx_t group, idx_
 
 cdef void pack_channels(const correlate_t* self, const real* w, idx_t group, idx_t block,
                         idx_t c0, idx_t channels, real* packed) noexcept nogil:
-    """[tap][in channel][width] weights of the in channels from c0 on; unused lanes are zero."""
+    """[chain][in channel][tap][width] weights of the in channels from c0 on; unused lanes are zero."""
     cdef const conv_t* p = &self.p
     cdef idx_t width = self.width if block < self.n_blocks - 1 else last_width(self)
     cdef idx_t first = block * self.width
@@ -31,9 +31,16 @@ cdef void pack_channels(const correlate_t* self, const real* w, idx_t group, idx
     for t in range(self.n_taps):
         for c in range(channels):
             for lane in range(width):
-                packed[(t * channels + c) * width + lane] = (
+                packed[place_in_pack(self, t, c, channels) * width + lane] = (
                     w[filter_offset(self, group, first + lane) + (c0 + c) * p.w_in
                       + self.tap_weight[t]] if lane < used else 0)
+
+
+cdef inline idx_t place_in_pack(const correlate_t* self, idx_t tap, idx_t channel,
+                                idx_t channels) noexcept nogil:
+    """In widths: the taps of a chain lie side by side, for each channel."""
+    cdef idx_t first = self.tap_first[tap]
+    return first * channels + channel * self.tap_chain[tap] + tap - first
 
 
 cdef inline idx_t filter_offset(const correlate_t* self, idx_t group, idx_t k) noexcept nogil:
@@ -102,7 +109,8 @@ cdef void pack_dense(const correlate_t* self, const real* filters, idx_t used, i
                 turn_square(source + at, p.w_out, used - j * LANES, end, ahead, square, LANES,
                             cells)
                 for cell in range(cells):
-                    lanes = target + (self.tap_at[u] * channels + c) * width + j * LANES
+                    lanes = (target + place_in_pack(self, self.tap_at[u], c, channels) * width
+                             + j * LANES)
                     (<vec*> lanes)[0] = (<const vec*> (square + cell * LANES))[0]
                     u += 1
                     if u == taps:

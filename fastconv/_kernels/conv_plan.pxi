@@ -37,10 +37,13 @@ cdef struct correlate_t:
     bint few                # positions: tasks share out channels sooner than these
     bint shared             # weights are packed once, for all tasks; else each task packs its own
     run_t* runs             # of output columns, lanewise; several where padding is left out
-    idx_t* phase            # [phases + 1] first tap of each phase, all axes together
-    idx_t* tap_input        # [outer steps] offset in the strip
-    idx_t* tap_packed       # [outer steps] place among the packed taps
-    idx_t* tap_weight       # [n_taps] offset in a filter
+    chains_t* chains        # [phases of the last axis] of the taps in a row
+    idx_t* phase            # [phases] first outer step of each phase, all axes together
+    idx_t* step_input       # [outer steps] offset in the strip
+    idx_t* step_packed      # [outer steps] place among the packed taps
+    idx_t* tap_weight       # [n_taps] offset in a filter; taps in the order of packing
+    idx_t* tap_first        # [n_taps] the first tap of its chain
+    idx_t* tap_chain        # [n_taps] taps in its chain
     idx_t* tap_at           # [n_taps] the tap at each cell of a filter, where taps are dense
     idx_t* tables
 
@@ -62,13 +65,21 @@ cdef void merge_axes(conv_t* p) noexcept nogil:
             p.in_size[a] = p.out_size[a] = 1
 
 
+cdef idx_t column_cost(chains_t chains, idx_t steps, idx_t rows, idx_t px,
+                       idx_t nv) noexcept nogil:
+    """Multiply-adds in the time of `rows` by nv vectors in tiles of px rows; steps for each tap."""
+    return ceil_div(rows, px) * (TILE_CALL + steps * (
+        chains.many * tile_cost(chains.length, px, nv) + chains.lone * tile_cost(1, px, nv)))
+
+
 cdef idx_t tiles_cost(idx_t steps, idx_t rows, idx_t vectors, idx_t nv) noexcept nogil:
-    """Multiply-adds in the time of `rows` by `vectors` of so many steps, in tiles nv wide."""
-    cdef idx_t px = even(rows, tallest(nv)), tiles = ceil_div(rows, px), cost
-    cost = (vectors // nv) * tiles * (TILE_CALL + steps * tile_cost(px, nv))
-    if vectors % nv:
-        cost += tiles * (TILE_CALL + steps * tile_cost(px, vectors % nv))
-    return cost
+    """The same of so many vectors, nv at a time, without chains."""
+    cdef idx_t px = even(rows, tallest(1, nv))
+    cdef chains_t chains
+    chains.length = chains.many = 1
+    chains.lone = 0
+    return (vectors // nv * column_cost(chains, steps, rows, px, nv)
+            + (column_cost(chains, steps, rows, px, vectors % nv) if vectors % nv else 0))
 
 
 cdef idx_t best_width(idx_t steps, idx_t rows, idx_t vectors, idx_t most) noexcept nogil:
@@ -82,6 +93,51 @@ cdef idx_t best_width(idx_t steps, idx_t rows, idx_t vectors, idx_t most) noexce
     return best
 
 
+cdef inline idx_t tap_rows(const correlate_t* self) noexcept nogil:
+    """Rows of taps in a phase of the first axes."""
+    cdef const axis_t* axis = &self.window.axis[0]
+    return max(<idx_t> 1, axis[0].n_taps * axis[1].n_taps // (axis[0].n_phases * axis[1].n_phases))
+
+
+cdef idx_t best_chains(const correlate_t* self, idx_t phase, idx_t nv,
+                       chains_t* best) noexcept nogil:
+    """The chains that make the columns of a phase cheapest in tiles nv wide; returns the cost."""
+    cdef const axis_t* axis = &self.window.axis[2]
+    cdef idx_t columns = phase_count(&self.p, 2, phase), length, cost, least = -1
+    cdef idx_t vectors = ceil_div(self.p.out_channels, LANES), rest = vectors % nv
+    cdef idx_t steps = tap_rows(self) * self.p.in_channels
+    cdef chains_t chains
+    for length in range(1, MAX_CHAIN + 1):
+        if length > 1 and (self.p.in_channels == 1 or nv > widest(length)
+                           or tallest(length, nv) < 1):
+            continue
+        chains = find_chains(axis, phase, length, NULL)
+        if length > 1 and chains.many == 0:
+            continue
+        cost = vectors // nv * column_cost(
+            chains, steps, columns, even(columns, tallest(length, nv)), nv)
+        if rest:
+            cost += column_cost(
+                chains, steps, columns, even(columns, tallest(length, rest)), rest)
+        if least < 0 or cost < least:
+            least = cost
+            best[0] = chains
+    return least
+
+
+cdef idx_t channel_cost(const correlate_t* self, idx_t* width) noexcept nogil:
+    """Of one row of output by channel lanes, all its column phases together; finds the width."""
+    cdef idx_t vectors = ceil_div(self.p.out_channels, LANES), nv, f, cost, least = -1
+    cdef chains_t chains
+    for nv in range(1, min(vectors, <idx_t> MAX_NV) + 1):
+        cost = 0
+        for f in range(self.window.axis[2].n_phases):
+            cost += best_chains(self, f, nv, &chains)
+        if least < 0 or cost < least or (cost == least and nv == 2):
+            least, width[0] = cost, nv
+    return least
+
+
 cdef void choose_lanes(correlate_t* self) noexcept nogil:
     """Channel lanes or row lanes, by cycles for one row of output."""
     cdef conv_t* p = &self.p
@@ -89,19 +145,23 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
     cdef const axis_t* axis = &self.window.axis[0]
     cdef idx_t reduction = max(<idx_t> 1, p.in_channels * self.n_taps // (
         axis[0].n_phases * axis[1].n_phases * axis[2].n_phases))
-    cdef idx_t k_vectors = ceil_div(k, LANES), row_vectors = ceil_div(columns, LANES)
-    cdef idx_t k_nv = best_width(reduction, columns, k_vectors, MAX_NV)
+    cdef idx_t k_vectors = ceil_div(k, LANES), row_vectors = ceil_div(columns, LANES), k_nv = 1
     cdef idx_t row_nv = best_width(reduction, k, row_vectors, MAX_NV)
-    cdef idx_t by_channel = tiles_cost(reduction, columns, k_vectors, k_nv)
-    # Vectors of the strip straddle cache lines.
-    cdef idx_t by_row = 9 * tiles_cost(reduction, k, row_vectors, row_nv) // 8
+    cdef idx_t by_channel = channel_cost(self, &k_nv) // axis[2].n_phases
+    # A single filter meets several rows of output at once.
+    cdef idx_t at_once = SLIDE_ROWS if k == 1 and axis[1].grid >= SLIDE_ROWS else 1
+    # Vectors of the strip straddle cache lines, and no tap finds a broadcast made for another.
+    cdef idx_t by_row = 11 * tiles_cost(
+        reduction, k * at_once, row_vectors, row_nv) // (8 * at_once)
     # Storing: a vector at a time where lanes are neighbours in memory, else cell by cell.
     by_channel += columns * k_vectors * 2 if p.out_channel == 1 else columns * k * 3 // 2
     by_row += (k * row_vectors * 2
                if p.out_step[2] * p.stretch[2] == 1 and columns >= LANES else columns * k)
-    # Row lanes want planes: a channels-last input is turned, cell by cell.
+    # Row lanes want planes and channel lanes pixels: other input is turned.
     if p.in_step[2] != 1:
-        by_row += 2 * columns * p.in_channels * p.stride[2]
+        by_row += columns * p.in_channels * p.stride[2] // 2
+    elif p.in_channels >= LANES:
+        by_channel += columns * p.in_channels * p.stride[2] // 2
     self.by_row, self.by_channel = by_row, by_channel
     self.by_lane = lanewise_cost(p, reduction, columns) if lanewise_possible(p) else 0
     self.lanewise = 0 < self.by_lane < min(by_row, by_channel)
@@ -116,11 +176,11 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
             self.filters = k = p.out_channels
     elif self.rows:
         self.nv = row_nv
-        self.px = even(k, tallest(row_nv))
+        self.px = even(k, tallest(1, row_nv))
         self.width = self.px
     else:
         self.nv = k_nv
-        self.px = tallest(k_nv)
+        self.px = tallest(1, k_nv)
         self.width = k_nv * LANES
     self.n_blocks = ceil_div(p.out_channels, self.width)
 
@@ -244,37 +304,83 @@ cdef void choose_blocks(correlate_t* self, idx_t num_threads) noexcept nogil:
     cut_blocks(self, n_depths, n_chunks, num_threads)
 
 
+cdef void choose_chains(correlate_t* self) noexcept nogil:
+    """Only tiles whose lanes are channels, and whose rows are columns, take chains."""
+    cdef idx_t f
+    for f in range(self.window.axis[2].n_phases):
+        self.chains[f] = find_chains(&self.window.axis[2], f, 1, NULL)
+        if not self.rows and not self.lanewise:
+            best_chains(self, f, self.nv, self.chains + f)
+    if not self.rows and not self.lanewise:
+        self.px = tallest(self.chains[0].length, self.nv)
+
+
+cdef void add_tap(correlate_t* self, idx_t t, idx_t t0, idx_t t1, idx_t t2, idx_t first,
+                  idx_t chain) noexcept nogil:
+    """Tap t in the order of packing, and its chain."""
+    cdef const axis_t* axis = &self.window.axis[0]
+    cdef const conv_t* p = &self.p
+    self.tap_weight[t] = (axis[0].tap[t0] * p.w_step[0] + axis[1].tap[t1] * p.w_step[1]
+                          + axis[2].tap[t2] * p.w_step[2])
+    self.tap_first[t] = first
+    self.tap_chain[t] = chain
+
+
+cdef void add_row_of_taps(correlate_t* self, idx_t t, idx_t t0, idx_t t1, idx_t f2, idx_t* chain,
+                          idx_t* lone, const idx_t* taps) noexcept nogil:
+    """A row of taps from t on, in this order; its steps go to the tables at `chain` and `lone`."""
+    cdef chains_t chains = self.chains[f2]
+    cdef idx_t j, first, n = chains.many * chains.length + chains.lone
+    for j in range(n):
+        if j < chains.many * chains.length:
+            first = t + j // chains.length * chains.length
+            add_tap(self, t + j, t0, t1, taps[j], first, chains.length)
+        else:
+            first = t + j
+            add_tap(self, t + j, t0, t1, taps[j], first, 1)
+        if first == t + j:
+            self.step_input[chain[0] if j < chains.many * chains.length else lone[0]] = (
+                tap_offset(&self.window, &self.p, t0, t1, taps[j]))
+            self.step_packed[chain[0] if j < chains.many * chains.length else lone[0]] = first
+            if j < chains.many * chains.length:
+                chain[0] += 1
+            else:
+                lone[0] += 1
+
+
 cdef int correlate_tables(correlate_t* self) noexcept nogil:
     """The taps of all axes together, phase by phase."""
     cdef const axis_t* axis = &self.window.axis[0]
-    cdef conv_t* p = &self.p
     cdef idx_t phases = axis[0].n_phases * axis[1].n_phases * axis[2].n_phases
-    cdef idx_t f0, f1, f2, t0, t1, t2, t = 0, f = 0, rows = self.n_taps
+    cdef idx_t f0, f1, f2, t0, t1, t = 0, f = 0, rows, chain, lone = 0, steps = self.n_taps
+    cdef idx_t* taps
     if taps_inside(self, phases):
-        rows += self.n_taps // axis[2].n_taps * p.in_channels
-    self.tables = <idx_t*> malloc((phases + 1 + 2 * (self.n_taps + rows)) * sizeof(idx_t))
+        steps += self.n_taps // axis[2].n_taps * self.p.in_channels
+    self.tables = <idx_t*> malloc(
+        (phases + 2 * steps + 4 * self.n_taps + axis[2].n_taps) * sizeof(idx_t))
     if self.tables == NULL:
         return NO_MEMORY
     self.phase = self.tables
-    self.tap_input = self.phase + phases + 1
-    self.tap_packed = self.tap_input + rows
-    self.tap_weight = self.tap_packed + rows
-    self.tap_at = self.tap_weight + self.n_taps
+    self.step_input = self.phase + phases
+    self.step_packed = self.step_input + steps
+    self.tap_weight = self.step_packed + steps
+    self.tap_first = self.tap_weight + self.n_taps
+    self.tap_chain = self.tap_first + self.n_taps
+    self.tap_at = self.tap_chain + self.n_taps
+    taps = self.tap_at + self.n_taps
     for f0 in range(axis[0].n_phases):
         for f1 in range(axis[1].n_phases):
+            rows = ((axis[0].phase[f0 + 1] - axis[0].phase[f0])
+                    * (axis[1].phase[f1 + 1] - axis[1].phase[f1]))
             for f2 in range(axis[2].n_phases):
-                self.phase[f] = t
-                f += 1
+                find_chains(&axis[2], f2, self.chains[f2].length, taps)
+                self.phase[f] = chain = lone
+                lone += rows * self.chains[f2].many
                 for t0 in range(axis[0].phase[f0], axis[0].phase[f0 + 1]):
                     for t1 in range(axis[1].phase[f1], axis[1].phase[f1 + 1]):
-                        for t2 in range(axis[2].phase[f2], axis[2].phase[f2 + 1]):
-                            self.tap_input[t] = tap_offset(&self.window, p, t0, t1, t2)
-                            self.tap_weight[t] = (axis[0].tap[t0] * p.w_step[0]
-                                                  + axis[1].tap[t1] * p.w_step[1]
-                                                  + axis[2].tap[t2] * p.w_step[2])
-                            self.tap_packed[t] = t
-                            t += 1
-    self.phase[f] = t
+                        add_row_of_taps(self, t, t0, t1, f2, &chain, &lone, taps)
+                        t += axis[2].phase[f2 + 1] - axis[2].phase[f2]
+                f += 1
     if dense_taps(self):
         for t in range(self.n_taps):
             self.tap_at[self.tap_weight[t] + backwards(self)] = t
@@ -288,30 +394,31 @@ cdef inline bint taps_inside(const correlate_t* self, idx_t phases) noexcept nog
     Where lanes have inputs of their own the tile may roll from tap to tap.
     """
     cdef idx_t n = self.window.axis[2].n_taps
-    return (self.p.in_channels < n or self.lanewise) and phases == 1 and self.n_taps > 0 and n >= 1
+    return ((self.p.in_channels < n or self.lanewise) and phases == 1 and self.n_taps > 0
+            and n >= 1 and self.chains[0].length == 1)
 
 
 cdef void choose_inner(correlate_t* self, idx_t phases) noexcept nogil:
     cdef idx_t n = self.window.axis[2].n_taps, channels = self.p.in_channels, row, c
-    cdef const idx_t* taps = self.tap_input
+    cdef const idx_t* taps = self.step_input
     self.inner = 0
     self.inner_step = self.window.channel_step
     if not taps_inside(self, phases) or not evenly_spaced(self, n):
         return
     self.inner = n
     self.inner_step = taps[1] - taps[0] if n > 1 else 0
-    self.phase[1] = self.n_taps // n * channels
-    self.tap_input = self.tap_input + self.n_taps
+    self.chains[0].many = channels
+    self.step_input = self.step_input + self.n_taps
     for row in range(self.n_taps // n):
         for c in range(channels):
-            self.tap_input[row * channels + c] = taps[row * n] + c * self.window.channel_step
-            self.tap_packed[row * channels + c] = row * n * channels + c
+            self.step_input[row * channels + c] = taps[row * n] + c * self.window.channel_step
+            self.step_packed[row * channels + c] = row * n * channels + c
 
 
 cdef bint evenly_spaced(const correlate_t* self, idx_t n) noexcept nogil:
     cdef idx_t t
     for t in range(2, n):
-        if self.tap_input[t] - self.tap_input[t - 1] != self.tap_input[1] - self.tap_input[0]:
+        if self.step_input[t] - self.step_input[t - 1] != self.step_input[1] - self.step_input[0]:
             return False
     return True
 
@@ -333,7 +440,11 @@ cdef int correlate_plan(correlate_t* self, const conv_t* problem,
             return NO_MEMORY
     self.n_taps = (self.window.axis[0].n_taps * self.window.axis[1].n_taps
                    * self.window.axis[2].n_taps)
+    self.chains = <chains_t*> malloc(self.window.axis[2].n_phases * sizeof(chains_t))
+    if self.chains == NULL:
+        return NO_MEMORY
     choose_lanes(self)
+    choose_chains(self)
     if self.lanewise and spread_tables(&self.window.spread, self.p.out_channels) != OK:
         return NO_MEMORY
     self.block_elements = round_up(

@@ -75,6 +75,23 @@ cdef inline void fill_pixel_row(const span_t* spans, idx_t n_spans, const real* 
         clear(target + span.high * pixel, (span.cells - span.high) * pixel)
 
 
+cdef inline void split_pixel_row(const span_t* spans, idx_t n_spans, const real* x, idx_t step,
+                                 idx_t channels, const real* end, real* strip,
+                                 idx_t plane) noexcept nogil:
+    """One row of all planes from pixels."""
+    cdef idx_t run, c
+    cdef const span_t* span
+    cdef real* target
+    for run in range(n_spans):
+        span = spans + run
+        target = strip + span.cell
+        for c in range(channels):
+            clear(target + c * plane, span.low)
+            clear(target + c * plane + span.high, span.cells - span.high)
+        pixels_to_planes(x + span.source + span.low * step, step, span.high - span.low, channels,
+                         end, target + span.low, plane)
+
+
 cdef inline void turn_pixel_row(const span_t* spans, idx_t n_spans, const real* x, idx_t plane,
                                 idx_t step, idx_t channels, const real* end, real* strip,
                                 idx_t pixel) noexcept nogil:

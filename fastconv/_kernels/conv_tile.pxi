@@ -18,11 +18,17 @@
 #
 # A load for each multiply-add is one too many: where a step of the sum is a step to the next row,
 # the tile rolls, and keeps what it has loaded for the row before.
+#
+# The same holds for taps that are neighbours, one row after another.  They form a chain, which one
+# step takes as a whole: a scalar of `a` is broadcast once and meets each of them.
+#
+#     o[i, v] = leaky(start + sum over r < CHAIN, too, of  a[i + r] * b[r, v])
 
 cdef extern from *:
     """
-    #define MAX_PX 14
+    #define MAX_PX 16
     #define MAX_NV 4
+    #define MAX_CHAIN 5
     #define AHEAD_STEPS 12
     #define SLIDE_ROWS (REGISTERS == 32 ? 6 : 3)
     /* Each listed row has a general register for its offset. */
@@ -37,6 +43,7 @@ cdef extern from *:
     enum:
         MAX_PX
         MAX_NV
+        MAX_CHAIN
         SLIDE_ROWS      # of a tile that slides
         LANEWISE_PX
         LANEWISE_NV
@@ -53,6 +60,9 @@ cdef struct stream_t:
     const idx_t* a_rows     # where its rows are listed
     idx_t a_step            # from inner step to inner step
     idx_t b_step
+    idx_t n_lone            # outer steps that follow, of a tap without a chain
+    const idx_t* a_lone
+    const idx_t* b_lone
     idx_t o_row             # from row to row of the output; vectors lie side by side
     real slope              # of the result where it is negative; 1 leaves it alone
 
@@ -100,15 +110,17 @@ cdef inline void store_tile(int PX, int NV, rows_of_tile ROWS, bint LEAKY, const
                     LEAKY, splat(bias[0 if ROWS == SLIDING else i]) + acc[i * MAX_NV + v], slope)
 
 
-cdef inline void tile(int PX, int NV, rows_of_tile ROWS, const stream_t* s, const real* a,
-                      const real* b, start_t start, const real* bias, real* o) noexcept nogil:
-    cdef vec acc[14][4]
-    cdef vec window[14]
+cdef inline void tile(int CHAIN, int PX, int NV, rows_of_tile ROWS, const stream_t* s,
+                      const real* a, const real* b, start_t start, const real* bias,
+                      real* o) noexcept nogil:
+    cdef vec acc[16][4]
+    cdef vec window[16]
+    cdef vec x
     cdef const real* at
     cdef const real* row = NULL
     cdef const vec* bt
     cdef idx_t t, c
-    cdef int i, v
+    cdef int i, r, v
     # Sums start at zero and meet `start` at the end: between branches gcc would spill them.
     for i in range(PX):
         for v in range(NV):
@@ -126,9 +138,16 @@ cdef inline void tile(int PX, int NV, rows_of_tile ROWS, const stream_t* s, cons
                     window[i] = window[i + 1]
                 window[PX - 1] = (<const vec*> at)[0]
             if PX >= 5 and (ROWS == STEPPED or ROWS == BESIDE or ROWS == LISTED):   # else loads are short
-                for v in range(NV):
-                    prefetch(<const real*> (bt + v), AHEAD_STEPS * s.b_step)
-            for i in range(PX):
+                for v in range(CHAIN * NV):
+                    prefetch(<const real*> (bt + v), AHEAD_STEPS * s.b_step // CHAIN)
+            if CHAIN > 1:
+                for i in range(PX + CHAIN - 1):
+                    x = splat(at[i * s.a_row])
+                    for r in range(CHAIN):
+                        if r <= i and i - r < PX:
+                            for v in range(NV):
+                                acc[i - r][v] = acc[i - r][v] + x * bt[r * NV + v]
+            for i in range(PX if CHAIN == 1 else 0):
                 if ROWS == LANEWISE:
                     row = one_register(at + s.a_rows[i])
                 for v in range(NV):
@@ -147,78 +166,127 @@ cdef inline void tile(int PX, int NV, rows_of_tile ROWS, const stream_t* s, cons
                         acc[i][v] = acc[i][v] + at[i * s.a_row] * bt[v]
             at = at + s.a_step
             bt = <const vec*> (<const real*> bt + s.b_step)
+    for t in range(s.n_lone if CHAIN > 1 else 0):
+        at = a + s.a_lone[t] * s.a_unit
+        bt = <const vec*> (b + s.b_lone[t] * s.b_unit)
+        for c in range(s.n_inner):
+            for i in range(PX):
+                for v in range(NV):
+                    acc[i][v] = acc[i][v] + at[i * s.a_row] * bt[v]
+            at = at + s.a_step
+            bt = bt + NV
     if s.slope == 1:
         store_tile(PX, NV, ROWS, False, &acc[0][0], s, start, bias, o)
     else:
         store_tile(PX, NV, ROWS, True, &acc[0][0], s, start, bias, o)
 
 
-cdef inline bint fits(int PX, int NV, rows_of_tile ROWS) noexcept nogil:
+cdef inline bint fits(int CHAIN, int PX, int NV, rows_of_tile ROWS) noexcept nogil:
     """Whether the sums, NV vectors of `b` and a broadcast of `a` all stay in registers."""
+    if CHAIN > 1:
+        # Broadcasts are used again, so they are no part of an instruction.
+        return (PX + CHAIN) * NV + 1 < REGISTERS
     if ROWS == ROLLING:
         return 2 * PX + 2 < REGISTERS
     return (PX + 1) * NV < REGISTERS and (ROWS != LANEWISE or PX <= LANEWISE_PX)
 
 
 # Tiles of each height for one width, chosen at run time; those that would spill are not compiled.
-cdef inline void tile_rows(int NV, rows_of_tile ROWS, int px, const stream_t* s, const real* a,
-                           const real* b, start_t start, const real* bias,
+cdef inline void tile_rows(int CHAIN, int NV, rows_of_tile ROWS, int px, const stream_t* s,
+                           const real* a, const real* b, start_t start, const real* bias,
                            real* o) noexcept nogil:
     if px == 1:
-        tile(1, NV, ROWS, s, a, b, start, bias, o)
+        tile(CHAIN, 1, NV, ROWS, s, a, b, start, bias, o)
     elif px == 2:
-        tile(2, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 3 and fits(3, NV, ROWS):
-        tile(3, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 4 and fits(4, NV, ROWS):
-        tile(4, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 5 and fits(5, NV, ROWS):
-        tile(5, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 6 and fits(6, NV, ROWS):
-        tile(6, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 7 and fits(7, NV, ROWS):
-        tile(7, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 8 and fits(8, NV, ROWS):
-        tile(8, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 9 and fits(9, NV, ROWS):
-        tile(9, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 10 and fits(10, NV, ROWS):
-        tile(10, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 11 and fits(11, NV, ROWS):
-        tile(11, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 12 and fits(12, NV, ROWS):
-        tile(12, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 13 and fits(13, NV, ROWS):
-        tile(13, NV, ROWS, s, a, b, start, bias, o)
-    elif px == 14 and fits(14, NV, ROWS):
-        tile(14, NV, ROWS, s, a, b, start, bias, o)
+        tile(CHAIN, 2, NV, ROWS, s, a, b, start, bias, o)
+    elif px == 3 and fits(CHAIN, 3, NV, ROWS):
+        tile(CHAIN, 3, NV, ROWS, s, a, b, start, bias, o)
+    elif px == 4 and fits(CHAIN, 4, NV, ROWS):
+        tile(CHAIN, 4, NV, ROWS, s, a, b, start, bias, o)
+    elif px == 5 and fits(CHAIN, 5, NV, ROWS):
+        tile(CHAIN, 5, NV, ROWS, s, a, b, start, bias, o)
+    elif px == 6 and fits(CHAIN, 6, NV, ROWS):
+        tile(CHAIN, 6, NV, ROWS, s, a, b, start, bias, o)
+    elif px == 7 and fits(CHAIN, 7, NV, ROWS):
+        tile(CHAIN, 7, NV, ROWS, s, a, b, start, bias, o)
+    elif px == 8 and fits(CHAIN, 8, NV, ROWS):
+        tile(CHAIN, 8, NV, ROWS, s, a, b, start, bias, o)
+    elif px == 9 and fits(CHAIN, 9, NV, ROWS):
+        tile(CHAIN, 9, NV, ROWS, s, a, b, start, bias, o)
+    elif px == 10 and fits(CHAIN, 10, NV, ROWS):
+        tile(CHAIN, 10, NV, ROWS, s, a, b, start, bias, o)
+    elif px == 11 and fits(CHAIN, 11, NV, ROWS):
+        tile(CHAIN, 11, NV, ROWS, s, a, b, start, bias, o)
+    elif px == 12 and fits(CHAIN, 12, NV, ROWS):
+        tile(CHAIN, 12, NV, ROWS, s, a, b, start, bias, o)
+    elif px == 13 and fits(CHAIN, 13, NV, ROWS):
+        tile(CHAIN, 13, NV, ROWS, s, a, b, start, bias, o)
+    elif px == 14 and fits(CHAIN, 14, NV, ROWS):
+        tile(CHAIN, 14, NV, ROWS, s, a, b, start, bias, o)
+    elif px == 15 and fits(CHAIN, 15, NV, ROWS):
+        tile(CHAIN, 15, NV, ROWS, s, a, b, start, bias, o)
+    elif px == 16 and fits(CHAIN, 16, NV, ROWS):
+        tile(CHAIN, 16, NV, ROWS, s, a, b, start, bias, o)
 
 
 # One function for each width: gcc allots registers by function, and these stay small enough.
 cdef void tile_nv1(int px, const stream_t* s, const real* a, const real* b, start_t start,
                    const real* bias, real* o) noexcept nogil:
-    tile_rows(1, STEPPED, px, s, a, b, start, bias, o)
+    tile_rows(1, 1, STEPPED, px, s, a, b, start, bias, o)
 
 cdef void tile_nv2(int px, const stream_t* s, const real* a, const real* b, start_t start,
                    const real* bias, real* o) noexcept nogil:
-    tile_rows(2, STEPPED, px, s, a, b, start, bias, o)
+    tile_rows(1, 2, STEPPED, px, s, a, b, start, bias, o)
 
 cdef void tile_nv3(int px, const stream_t* s, const real* a, const real* b, start_t start,
                    const real* bias, real* o) noexcept nogil:
-    tile_rows(3, STEPPED, px, s, a, b, start, bias, o)
+    tile_rows(1, 3, STEPPED, px, s, a, b, start, bias, o)
 
 cdef void tile_nv4(int px, const stream_t* s, const real* a, const real* b, start_t start,
                    const real* bias, real* o) noexcept nogil:
-    tile_rows(4, STEPPED, px, s, a, b, start, bias, o)
+    tile_rows(1, 4, STEPPED, px, s, a, b, start, bias, o)
 
 
 cdef void beside_nv1(int px, const stream_t* s, const real* a, const real* b, start_t start,
                      const real* bias, real* o) noexcept nogil:
-    tile_rows(1, BESIDE, px, s, a, b, start, bias, o)
+    tile_rows(1, 1, BESIDE, px, s, a, b, start, bias, o)
 
 cdef void beside_nv2(int px, const stream_t* s, const real* a, const real* b, start_t start,
                      const real* bias, real* o) noexcept nogil:
-    tile_rows(2, BESIDE, px, s, a, b, start, bias, o)
+    tile_rows(1, 2, BESIDE, px, s, a, b, start, bias, o)
+
+
+cdef void chain2_nv1(int px, const stream_t* s, const real* a, const real* b, start_t start,
+                     const real* bias, real* o) noexcept nogil:
+    tile_rows(2, 1, STEPPED, px, s, a, b, start, bias, o)
+
+cdef void chain2_nv2(int px, const stream_t* s, const real* a, const real* b, start_t start,
+                     const real* bias, real* o) noexcept nogil:
+    tile_rows(2, 2, STEPPED, px, s, a, b, start, bias, o)
+
+cdef void chain2_nv3(int px, const stream_t* s, const real* a, const real* b, start_t start,
+                     const real* bias, real* o) noexcept nogil:
+    tile_rows(2, 3, STEPPED, px, s, a, b, start, bias, o)
+
+cdef void chain3_nv1(int px, const stream_t* s, const real* a, const real* b, start_t start,
+                     const real* bias, real* o) noexcept nogil:
+    tile_rows(3, 1, STEPPED, px, s, a, b, start, bias, o)
+
+cdef void chain3_nv2(int px, const stream_t* s, const real* a, const real* b, start_t start,
+                     const real* bias, real* o) noexcept nogil:
+    tile_rows(3, 2, STEPPED, px, s, a, b, start, bias, o)
+
+cdef void chain3_nv3(int px, const stream_t* s, const real* a, const real* b, start_t start,
+                     const real* bias, real* o) noexcept nogil:
+    tile_rows(3, 3, STEPPED, px, s, a, b, start, bias, o)
+
+cdef void chain5_nv1(int px, const stream_t* s, const real* a, const real* b, start_t start,
+                     const real* bias, real* o) noexcept nogil:
+    tile_rows(5, 1, STEPPED, px, s, a, b, start, bias, o)
+
+cdef void chain5_nv2(int px, const stream_t* s, const real* a, const real* b, start_t start,
+                     const real* bias, real* o) noexcept nogil:
+    tile_rows(5, 2, STEPPED, px, s, a, b, start, bias, o)
 
 
 cdef void run_tile(int px, int nv, const stream_t* s, const real* a, const real* b,
@@ -238,21 +306,43 @@ cdef void run_tile(int px, int nv, const stream_t* s, const real* a, const real*
         tile_nv4(px, s, a, b, start, bias, o)
 
 
+cdef void run_chain(int chain, int px, int nv, const stream_t* s, const real* a, const real* b,
+                    start_t start, const real* bias, real* o) noexcept nogil:
+    if chain == 1:
+        run_tile(px, nv, s, a, b, start, bias, o)
+    elif chain == 2 and nv == 1:
+        chain2_nv1(px, s, a, b, start, bias, o)
+    elif chain == 2 and nv == 2:
+        chain2_nv2(px, s, a, b, start, bias, o)
+    elif chain == 2 and nv == 3:
+        chain2_nv3(px, s, a, b, start, bias, o)
+    elif chain == 3 and nv == 1:
+        chain3_nv1(px, s, a, b, start, bias, o)
+    elif chain == 3 and nv == 2:
+        chain3_nv2(px, s, a, b, start, bias, o)
+    elif chain == 3 and nv == 3:
+        chain3_nv3(px, s, a, b, start, bias, o)
+    elif chain == 5 and nv == 1:
+        chain5_nv1(px, s, a, b, start, bias, o)
+    elif chain == 5 and nv == 2:
+        chain5_nv2(px, s, a, b, start, bias, o)
+
+
 cdef void listed_nv1(int px, const stream_t* s, const real* a, const real* b, start_t start,
                      const real* bias, real* o) noexcept nogil:
-    tile_rows(1, LISTED, px, s, a, b, start, bias, o)
+    tile_rows(1, 1, LISTED, px, s, a, b, start, bias, o)
 
 cdef void listed_nv2(int px, const stream_t* s, const real* a, const real* b, start_t start,
                      const real* bias, real* o) noexcept nogil:
-    tile_rows(2, LISTED, px, s, a, b, start, bias, o)
+    tile_rows(1, 2, LISTED, px, s, a, b, start, bias, o)
 
 cdef void listed_nv3(int px, const stream_t* s, const real* a, const real* b, start_t start,
                      const real* bias, real* o) noexcept nogil:
-    tile_rows(3, LISTED, px, s, a, b, start, bias, o)
+    tile_rows(1, 3, LISTED, px, s, a, b, start, bias, o)
 
 cdef void listed_nv4(int px, const stream_t* s, const real* a, const real* b, start_t start,
                      const real* bias, real* o) noexcept nogil:
-    tile_rows(4, LISTED, px, s, a, b, start, bias, o)
+    tile_rows(1, 4, LISTED, px, s, a, b, start, bias, o)
 
 
 cdef void run_listed(int px, int nv, const stream_t* s, const real* a, const real* b,
@@ -269,11 +359,11 @@ cdef void run_listed(int px, int nv, const stream_t* s, const real* a, const rea
 
 cdef void lanewise_nv1(int px, const stream_t* s, const real* a, const real* b, start_t start,
                        const real* bias, real* o) noexcept nogil:
-    tile_rows(1, LANEWISE, px, s, a, b, start, bias, o)
+    tile_rows(1, 1, LANEWISE, px, s, a, b, start, bias, o)
 
 cdef void lanewise_nv2(int px, const stream_t* s, const real* a, const real* b, start_t start,
                        const real* bias, real* o) noexcept nogil:
-    tile_rows(2, LANEWISE, px, s, a, b, start, bias, o)
+    tile_rows(1, 2, LANEWISE, px, s, a, b, start, bias, o)
 
 
 cdef void run_lanewise(int px, int nv, const stream_t* s, const real* a, const real* b,
@@ -286,37 +376,44 @@ cdef void run_lanewise(int px, int nv, const stream_t* s, const real* a, const r
 
 cdef void run_rolling(int px, const stream_t* s, const real* a, const real* b, start_t start,
                       const real* bias, real* o) noexcept nogil:
-    tile_rows(1, ROLLING, px, s, a, b, start, bias, o)
+    tile_rows(1, 1, ROLLING, px, s, a, b, start, bias, o)
 
 
 cdef void run_slide(int nv, const stream_t* s, const real* a, const real* b, start_t start,
                     const real* bias, real* o) noexcept nogil:
     if nv == 1:
-        tile(SLIDE_ROWS, 1, SLIDING, s, a, b, start, bias, o)
+        tile(1, SLIDE_ROWS, 1, SLIDING, s, a, b, start, bias, o)
     elif nv == 2:
-        tile(SLIDE_ROWS, 2, SLIDING, s, a, b, start, bias, o)
+        tile(1, SLIDE_ROWS, 2, SLIDING, s, a, b, start, bias, o)
     elif nv == 3:
-        tile(SLIDE_ROWS, 3, SLIDING, s, a, b, start, bias, o)
+        tile(1, SLIDE_ROWS, 3, SLIDING, s, a, b, start, bias, o)
     else:
-        tile(SLIDE_ROWS, 4, SLIDING, s, a, b, start, bias, o)
+        tile(1, SLIDE_ROWS, 4, SLIDING, s, a, b, start, bias, o)
 
 
-cdef idx_t tallest(idx_t nv) noexcept nogil:
-    """Rows of the tallest tile that is nv vectors wide."""
-    return min(MAX_PX, (REGISTERS - 1) // nv - 1)
+cdef idx_t tallest(idx_t chain, idx_t nv) noexcept nogil:
+    """Rows of the tallest tile that is nv vectors wide; none where no tile fits."""
+    if chain > 1:
+        return max(<idx_t> 0, min(<idx_t> MAX_PX, (REGISTERS - 2) // nv - chain))
+    return min(<idx_t> MAX_PX, (REGISTERS - 1) // nv - 1)
 
 
 cdef idx_t tallest_lanewise(idx_t nv, bint rolling) noexcept nogil:
-    return (REGISTERS - 3) // 2 if rolling else min(<idx_t> LANEWISE_PX, tallest(nv))
+    return (REGISTERS - 3) // 2 if rolling else min(<idx_t> LANEWISE_PX, tallest(1, nv))
+
+
+cdef idx_t widest(idx_t chain) noexcept nogil:
+    """Vectors across a tile that takes chains of so many taps; 0 where there is no such tile."""
+    return MAX_NV if chain == 1 else 2 if chain == 5 else 3 if chain <= 3 else 0
 
 
 cdef enum:
     TILE_CALL = 40      # multiply-adds in the time of calling a tile and storing it
 
 
-cdef idx_t tile_cost(idx_t px, idx_t nv) noexcept nogil:
+cdef idx_t tile_cost(idx_t chain, idx_t px, idx_t nv) noexcept nogil:
     """Multiply-adds in the time of one reduction step: its own, `b` from L2, or latency."""
-    return max(px * nv + 2, 4 * nv, <idx_t> 8)
+    return max(chain * px * nv + 2, chain * max(4 * nv, <idx_t> 8))
 
 
 cdef void store(const real* tile_out, idx_t tile_row, idx_t rows, idx_t lanes,

@@ -76,21 +76,27 @@ cdef void turn_every_second(const real* source, idx_t source_row, idx_t rows, co
 
 
 cdef void pixels_to_planes(const real* pixels, idx_t pixel, idx_t count, idx_t channels,
-                           real* planes, idx_t plane) noexcept nogil:
-    """planes[k * plane + p] = pixels[p * pixel + k]; pixels hold whole vectors of channels."""
-    cdef idx_t p, p0, k, k0
+                           const real* end, real* planes, idx_t plane) noexcept nogil:
+    """planes[k * plane + p] = pixels[p * pixel + k].
+
+    Pixels are read in whole vectors of channels, but not past `end`.
+    """
+    cdef idx_t p, p0, k, k0, i
+    cdef real square[16 * 16]
     if count < LANES:
-        for k in range(channels):
-            for p in range(count):
-                planes[k * plane + p] = pixels[p * pixel + k]
+        for i in range(ceil_div(channels, LANES)):
+            k0 = i * LANES
+            turn_square(pixels + k0, pixel, count, end, AHEAD, square, LANES, channels - k0)
+            for k in range(min(<idx_t> LANES, channels - k0)):
+                copy(planes + (k0 + k) * plane, square + k * LANES, count)
         return
     for p in range(ceil_div(count, LANES)):
         # The last square ends with the last pixel, over the one before it if need be.
         p0 = min(p * LANES, count - LANES)
         for k in range(ceil_div(channels, LANES)):
             k0 = k * LANES
-            turn_square(pixels + p0 * pixel + k0, pixel, LANES, pixels + count * pixel,
-                        AHEAD, planes + k0 * plane + p0, plane, channels - k0)
+            turn_square(pixels + p0 * pixel + k0, pixel, LANES, end, AHEAD,
+                        planes + k0 * plane + p0, plane, channels - k0)
 
 
 cdef void planes_to_pixels(const real* planes, idx_t plane, idx_t step, idx_t count,

@@ -118,6 +118,54 @@ cdef void axis_finish(axis_t* self, idx_t block) noexcept nogil:
     self.highest += (self.grid - 1) * self.step
 
 
+cdef idx_t neighbour(const axis_t* self, idx_t phase, idx_t base) noexcept nogil:
+    """The tap of a phase that reads this cell at position 0; -1 if none does."""
+    cdef idx_t t
+    for t in range(self.phase[phase], self.phase[phase + 1]):
+        if self.base[t] == base:
+            return t
+    return -1
+
+
+cdef struct chains_t:
+    # How the taps of one phase of an axis are taken: neighbours, one position apart, as chains.
+    idx_t length            # of a chain, in taps
+    idx_t many              # such chains
+    idx_t lone              # taps that remain
+
+
+cdef chains_t find_chains(const axis_t* self, idx_t phase, idx_t length,
+                          idx_t* taps) noexcept nogil:
+    """Chains of this length; `taps`, unless NULL, will hold theirs, then those that remain."""
+    cdef chains_t chains
+    cdef idx_t t, at, n, i, lone = self.phase[phase + 1] - self.phase[phase]
+    chains.length, chains.many = length, 0
+    if length == 1:
+        # In the order of the cells.
+        chains.many, chains.lone = lone, 0
+        for i in range(lone if taps != NULL else 0):
+            taps[i] = self.phase[phase] + i
+        return chains
+    for t in range(self.phase[phase], self.phase[phase + 1]):
+        if neighbour(self, phase, self.base[t] - self.step) >= 0:
+            continue
+        n, at = 0, t
+        while at >= 0:
+            n, at = n + 1, neighbour(self, phase, self.base[at] + self.step)
+        if taps != NULL:
+            at = t
+            for i in range(n):
+                if i < n // length * length:
+                    taps[chains.many * length + i] = at
+                else:
+                    lone -= 1
+                    taps[lone] = at
+                at = neighbour(self, phase, self.base[at] + self.step)
+        chains.many += n // length
+    chains.lone = self.phase[phase + 1] - self.phase[phase] - chains.many * length
+    return chains
+
+
 cdef inline idx_t phase_count(const conv_t* p, int axis, idx_t phase) noexcept nogil:
     """Output positions of a phase."""
     return ceil_div(p.out_size[axis] - phase, p.stretch[axis])
@@ -297,7 +345,8 @@ cdef void window_fill(const window_t* self, const conv_t* p, const real* x, idx_
     """
     cdef const axis_t* axis = &self.axis[0]
     cdef idx_t c, run0, run1, cell0, cell1, i0, i1, step = axis[2].step * p.in_step[2]
-    cdef idx_t layers = 1 if self.pixels else channels
+    cdef bint split = not self.pixels and p.in_channel == 1 and channels > 1
+    cdef idx_t layers = 1 if self.pixels or split else channels, plane
     cdef span_t* spans = <span_t*> (strip + self.elements - span_elements(axis))
     cdef const real* end = input_end(p, x)
     cdef const real* row
@@ -316,7 +365,11 @@ cdef void window_fill(const window_t* self, const conv_t* p, const real* x, idx_
                                   + cell1 * self.row_step)
                         row = x + c * p.in_channel + i0 * p.in_step[0] + i1 * p.in_step[1]
                         if not (0 <= i0 < p.in_size[0] and 0 <= i1 < p.in_size[1]):
-                            clear(target, self.row_step)
+                            for plane in range(channels if split else 1):
+                                clear(target + plane * self.channel_step, self.row_step)
+                        elif split:
+                            split_pixel_row(spans, axis[2].n_runs, row, step, channels, end,
+                                            target, self.channel_step)
                         elif self.spread.width:
                             spread_pixel_row(&self.spread, spans, axis[2].n_runs, row, step, first,
                                              channels, target)

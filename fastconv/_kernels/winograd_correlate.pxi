@@ -34,7 +34,8 @@ cdef void store_part(const conv_t* p, const idx_t* size, const idx_t* cells, idx
             row = held + (i0 * cells[1] + i * rows) * cells[2] * width
             target = o + i0 * p.out_step[0] + i * rows * p.out_step[1]
             if p.out_step[2] == 1 and p.out_channel != 1:
-                pixels_to_planes(row, width, rows * size[2], channels, target, p.out_channel)
+                pixels_to_planes(row, width, rows * size[2], channels,
+                                 row + rows * size[2] * width, target, p.out_channel)
             elif p.out_channel == 1:
                 for i2 in range(rows * size[2]):
                     copy(target + i2 * p.out_step[2], row + i2 * width, channels)
@@ -116,7 +117,7 @@ cdef void multiply_points(const winograd_t* self, idx_t tiles, idx_t first, idx_
     """Some blocks of filters at every point, the tiles in the rows of the register tile."""
     # Only the last of all blocks is narrower.
     cdef idx_t last_nv = block_width(self, last - 1) // LANES
-    cdef idx_t last_px = even(tiles, tallest(last_nv)), first_px = even(tiles, tallest(self.nv))
+    cdef idx_t last_px = even(tiles, tallest(1, last_nv)), first_px = even(tiles, tallest(1, self.nv))
     cdef idx_t nv, px, block, t, q
     cdef const real* b
     cdef real* o

@@ -67,10 +67,10 @@ cdef idx_t grad_cost(const winograd_grad_t* self) noexcept nogil:
     """Multiply-adds of vectors in the time of everything."""
     cdef const winograd_t* base = &self.base
     cdef const conv_t* p = &base.p
-    cdef idx_t tiles = all_tiles(base), px = even(self.c_chunk, tallest(base.nv))
+    cdef idx_t tiles = all_tiles(base), px = even(self.c_chunk, tallest(1, base.nv))
     cdef idx_t channels = self.c_chunks * base.row // LANES, lanes = base.n_blocks * base.nv
     # Sums are loaded and stored once for each unit.
-    cdef idx_t products = tiles * tile_cost(px, base.nv) + self.n_units * 4 * px * base.nv
+    cdef idx_t products = tiles * tile_cost(1, px, base.nv) + self.n_units * 4 * px * base.nv
     products *= base.n_phases * self.c_chunks * ceil_div(self.c_chunk, px) * base.n_blocks
     return p.groups * base.n_points * (
         products
@@ -109,7 +109,7 @@ cdef void add_products(const winograd_grad_t* self, idx_t tiles, idx_t channels,
                        const real* input, const real* grad_output, real* sums) noexcept nogil:
     """One block of out channels at every point."""
     cdef const winograd_t* base = &self.base
-    cdef idx_t nv = width // LANES, px = even(channels, tallest(nv)), at = 0, t, c, i
+    cdef idx_t nv = width // LANES, px = even(channels, tallest(1, nv)), at = 0, t, c, i
     cdef idx_t phase
     cdef stream_t s
     s.n_outer, s.n_inner = 1, tiles

@@ -124,8 +124,8 @@ cdef void cut_runs(winograd_t* self, idx_t tiles) noexcept nogil:
 
 cdef idx_t products_cost(idx_t tiles, idx_t nv, idx_t channels) noexcept nogil:
     """Multiply-adds in the time of one point and one block of filters."""
-    cdef idx_t px = even(tiles, tallest(nv))
-    return ceil_div(tiles, px) * (channels * tile_cost(px, nv) + TILE_CALL)
+    cdef idx_t px = even(tiles, tallest(1, nv))
+    return ceil_div(tiles, px) * (channels * tile_cost(1, px, nv) + TILE_CALL)
 
 
 cdef idx_t task_cost(const winograd_t* self, idx_t blocks) noexcept nogil:
@@ -153,7 +153,7 @@ cdef idx_t choose_task(winograd_t* self, idx_t num_threads) noexcept nogil:
     """How many tiles a task takes, and whether blocks are shared out; returns the time of it."""
     cdef idx_t most, tiles, best_tiles = 1, best_chunks = 1, best = -1, chunks, cost, rounds
     most = min(<idx_t> MOST_TILES, max(
-        tallest(self.nv),
+        tallest(1, self.nv),
         <idx_t> INPUT_BYTES // (self.n_points * self.row * <idx_t> sizeof(real))))
     for tiles in range(1, min(most, all_tiles(self)) + 1):
         cut_runs(self, tiles)

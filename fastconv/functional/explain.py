@@ -237,9 +237,12 @@ def _lanes(plan, cells):
 def _tile(plan, across):
     sums = plan["rows"] * plan["vectors"]
     rows = plan["rows_of"] if plan["rows"] > 1 else plan["rows_of"].removesuffix("s")
+    # Weight gradients take one position at a time.
+    chain = plan.get("chain", 1)
+    taps = f"; {chain} neighbouring taps share what is loaded" if chain > 1 else ""
     return (
         f"{plan['rows']} {rows} by {_plural(plan['vectors'], across)}: "
-        f"{_plural(sums, 'sum')} in registers"
+        f"{_plural(sums, 'sum')} in registers{taps}"
     )
 
 

@@ -1,0 +1,83 @@
+"""Taps that read neighbouring pixels, taken together by one step of the tile."""
+
+import isas
+import numpy as np
+import pytest
+import reference
+from strategies import lay_out
+
+import fastconv
+
+CHANNELS = 9
+KERNELS = range(1, 10)
+# One to four vectors of the widest lanes, the last of them full or not.
+FILTERS = (13, 16, 33, 48, 60)
+
+
+def plan(kernel, filters, stride=1, dilation=1, transposed=False, layout="channels_last"):
+    return fastconv.explain(
+        "conv_transpose1d" if transposed else "conv1d",
+        (1, 64, 64), (64, filters, kernel) if transposed else (filters, 64, kernel),
+        stride=stride, dilation=dilation, layout=layout, mode="dicts",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("isa", isas.AVAILABLE)
+@pytest.mark.parametrize("layout", ["C", "channels_last"])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (2, 3)])
+def test_any_row_of_taps_exactly(stride, dilation, transposed, layout, isa):
+    rng = np.random.default_rng(0)
+    x = rng.integers(-4, 5, (2, CHANNELS, 3, 37)).astype(np.float32)
+    x = lay_out(x, layout)
+    for kernel in KERNELS:
+        pad = dilation * (kernel // 2)
+        for filters in FILTERS:
+            weight = rng.integers(-4, 5, (filters, CHANNELS, 2, kernel)).astype(np.float32)
+            arguments = {
+                "stride": (1, stride), "padding": (1, pad), "dilation": (1, dilation),
+            }  # fmt: skip
+            settings = (1, stride), ((1, 1), (pad, pad))
+            if transposed:
+                weight = np.ascontiguousarray(weight.swapaxes(0, 1))
+                want = reference.conv_transpose(
+                    x, weight, None, *settings, (0, 0), (1, dilation), 1
+                )
+                run = fastconv.conv_transpose2d
+            else:
+                want = reference.conv(x, weight, None, *settings, (1, dilation), 1)
+                run = fastconv.conv2d
+            with isas.using(isa):
+                np.testing.assert_array_equal(run(x, weight, **arguments), want)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "chain"), [(1, 1), (2, 2), (3, 3), (4, 2), (5, 5), (6, 3), (9, 3)]
+)
+def test_a_row_is_cut_into_equal_chains(kernel, chain):
+    assert plan(kernel, 16)["forward"]["chain"] == chain
+
+
+def test_taps_apart_form_no_chain():
+    assert plan(3, 16, dilation=2)["forward"]["chain"] == 1
+
+
+def test_a_stride_parts_neighbours():
+    # Of three taps, the outer ones read neighbouring cells of the same remainder.
+    assert plan(3, 16, stride=2)["forward"]["chain"] == 2
+    assert plan(3, 16, stride=3)["forward"]["chain"] == 1
+
+
+def test_a_phase_has_chains_of_its_own():
+    assert plan(4, 16, stride=2, transposed=True)["forward"]["chain"] == 2
+    assert plan(2, 16, stride=2, transposed=True)["forward"]["chain"] == 1
+
+
+def test_a_pixel_that_is_not_read_does_no_harm():
+    """A chain's broadcasts reach over all rows of the tile: no further than its taps."""
+    x = np.full((1, 8, 40), np.nan, np.float32)
+    x[..., 4:36] = 1
+    found = fastconv.conv1d(x, np.ones((16, 8, 5), np.float32))
+    assert np.isfinite(found[..., 4:32]).all()
+    assert np.isnan(found[..., :4]).all()
+    assert np.isnan(found[..., 32:]).all()
