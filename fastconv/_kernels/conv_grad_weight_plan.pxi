@@ -221,6 +221,9 @@ cdef void choose_parts(grad_weight_t* self, idx_t num_threads) noexcept nogil:
         self.images = max(<idx_t> 1, min(self.images, 256 // unit_positions(self)))
         self.n_units = ceil_div(self.p.batch, self.images)
         self.n_parts = min(self.n_parts, self.n_units)
+    # A power of two: any usual number of threads then has as many as the others.
+    while self.n_parts & (self.n_parts - 1):
+        self.n_parts &= self.n_parts - 1
     # Blocks of one task share its strips, while their sums stay in L2.  Without strips, fewer will
     # do, and sums that one unit completes are soon out of the way.
     budget = SOON_BYTES if self.window.direct and self.n_units == self.n_parts else WEIGHT_BYTES
