@@ -16,6 +16,8 @@
 #    | grad_weight             | input channels          | grad_output, out channels    |
 #    | the same, few channels  | taps and input channels | grad_output, out channels    |
 #
+#    Where an image has next to no columns, images of the batch take their place in `correlate`.
+#
 #    With channel lanes, taps that read neighbouring pixels form chains: a step of the tile takes a
 #    whole chain, and each broadcast serves all of its taps.
 #
