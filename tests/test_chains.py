@@ -51,6 +51,59 @@ def test_any_row_of_taps_exactly(stride, dilation, transposed, layout, isa):
                 np.testing.assert_array_equal(run(x, weight, **arguments), want)
 
 
+@pytest.mark.parametrize("isa", isas.AVAILABLE)
+@pytest.mark.parametrize("layout", ["C", "channels_last"])
+@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2)])
+def test_weight_gradients_of_any_row_of_taps_exactly(stride, dilation, layout, isa):
+    """Rows longer than a chain, as long, and shorter; a single channel and more than a tile's."""
+    rng = np.random.default_rng(0)
+    for kernel in (*KERNELS, 11):
+        for columns in (1, 2, 3, 4, 5, 8, 23):
+            for channels, filters in ((1, 13), (5, 60), (19, 33)):
+                size = stride * (columns - 1) + dilation * (kernel - 1) + 1
+                pad = min(1, size - 1)
+                x = rng.integers(-4, 5, (3, channels, 3, size - pad)).astype(np.float32)
+                weight = np.empty((filters, channels, 2, kernel), np.float32)
+                g = rng.integers(-4, 5, (3, filters, 2, columns)).astype(np.float32)
+                pads = (0, 0), (pad, 0)
+                want = reference.conv_grad_weight(
+                    g, x, (2, kernel), (1, stride), pads, (1, dilation), 1
+                )
+                with isas.using(isa):
+                    _, found, _ = fastconv.conv2d_backward(
+                        lay_out(g, layout), lay_out(x, layout), weight, (1, stride), pads,
+                        (1, dilation), needs=(False, True, False),
+                    )  # fmt: skip
+                np.testing.assert_array_equal(found, want)
+
+
+@isas.choices_of_avx512
+def test_the_last_part_of_a_row_may_be_shorter_than_a_chain():
+    rng = np.random.default_rng(0)
+    columns, kernel = 4097, 3
+    x = rng.integers(-2, 3, (1, 700, columns + kernel - 1)).astype(np.float32)
+    g = rng.integers(-2, 3, (1, 16, columns)).astype(np.float32)
+    weight = np.empty((16, 700, kernel), np.float32)
+    chosen = fastconv.explain(
+        "conv1d", x.shape, weight.shape, layout="channels_last", mode="dicts"
+    )["grad_weight"]
+    assert columns % chosen["block"][2] == 2 < chosen["chain"]
+    want = np.stack([g[0] @ x[0, :, tap : tap + columns].T for tap in range(kernel)], axis=-1)
+    x, g = lay_out(x, "channels_last"), lay_out(g, "channels_last")
+    _, found, _ = fastconv.conv1d_backward(g, x, weight, needs=(False, True, False))
+    np.testing.assert_array_equal(found, want)
+
+
+@isas.choices_of_avx512
+def test_weight_gradients_have_chains():
+    assert plan(3, 64)["grad_weight"]["chain"] == 3
+    assert plan(5, 16)["grad_weight"]["chain"] == 5
+    assert plan(1, 64)["grad_weight"]["chain"] == 1
+    assert plan(3, 64, dilation=2)["grad_weight"]["chain"] == 1
+    assert plan(3, 64, layout="nchw")["grad_weight"]["chain"] == 3
+
+
+@isas.choices_of_avx512
 @pytest.mark.parametrize(
     ("kernel", "chain"), [(1, 1), (2, 2), (3, 3), (4, 2), (5, 5), (6, 3), (9, 3)]
 )

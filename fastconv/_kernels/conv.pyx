@@ -19,7 +19,8 @@
 #    Where an image has next to no columns, images of the batch take their place in `correlate`.
 #
 #    With channel lanes, taps that read neighbouring pixels form chains: a step of the tile takes a
-#    whole chain, and each broadcast serves all of its taps.
+#    whole chain, and each broadcast serves all of its taps.  (In grad_weight, where sums belong to
+#    taps and not to pixels, that is a tile of its own, conv_grad_weight_chains.pxi.)
 #
 #    Where a filter has one tap, grad_weight may exchange its two arrays: the lanes are then input
 #    channels, side by side in the weights as in the tile.
@@ -95,6 +96,7 @@ include "conv_gate.pxi"
 include "conv_correlate.pxi"
 include "conv_lanewise.pxi"
 include "conv_dot.pxi"
+include "conv_grad_weight_chains.pxi"
 include "conv_grad_weight_plan.pxi"
 include "conv_grad_weight_rows.pxi"
 include "conv_grad_weight_sums.pxi"

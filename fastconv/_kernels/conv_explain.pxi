@@ -102,7 +102,9 @@ cdef dict explain_correlate(const conv_t* problem, int num_threads):
 
 cdef dict weight_choices(const grad_weight_t* self, bint exchanged):
     cdef idx_t rows = dot_channels(self.p.out_channels)
-    if not self.dots:
+    if self.longest > 1:
+        rows = even(self.p.in_channels, tallest_chain(self.longest, self.nv))
+    elif not self.dots:
         rows = even(self.p.in_channels * (self.n_taps if self.mixed else 1),
                     tallest_lanewise(self.nv, False) if self.lanewise else tallest(1, self.nv))
     return {
@@ -115,6 +117,7 @@ cdef dict weight_choices(const grad_weight_t* self, bint exchanged):
         "vectors": even(self.n_taps, most_taps(rows)) if self.dots else self.nv,
         "rows": rows,
         "rows_of": "taps and channels" if self.mixed else "channels",
+        "chain": self.longest,  # each of its taps has sums of its own
         "block": blocks_of(&self.window),
         "images": self.images,
         "units": self.n_units,

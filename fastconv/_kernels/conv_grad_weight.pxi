@@ -37,39 +37,57 @@ cdef void pack_grad_output(const grad_weight_t* self, const real* g, idx_t block
                             row[j * p.out_step[2] + lane * p.out_channel] if lane < used else 0)
 
 
+cdef void mixed_unit(const grad_weight_t* self, stream_t* s, const real* cells, const real* g,
+                     idx_t nv, real* part) noexcept nogil:
+    """Rows of the tile are taps and channels."""
+    cdef idx_t all = self.n_taps * self.p.in_channels, j, rows
+    cdef idx_t px = even(all, tallest_lanewise(nv, False) if self.lanewise else tallest(1, nv))
+    for j in range(ceil_div(all, px)):
+        s.a_rows = self.row_input + j * px
+        rows = min(px, all - j * px)
+        if self.lanewise:
+            run_lanewise(<int> rows, <int> nv, s, cells, g, ADD, NULL, part + j * px * s.o_row)
+        else:
+            run_listed(<int> rows, <int> nv, s, cells, g, ADD, NULL, part + j * px * s.o_row)
+
+
+cdef void tap_unit(const grad_weight_t* self, const stream_t* s, idx_t chain, const real* cells,
+                   const real* g, idx_t nv, real* part) noexcept nogil:
+    """Rows of the tile are channels, at a tap or at a chain of taps that begins there."""
+    cdef idx_t channels = self.p.in_channels, o_tap = channels * s.o_row, j, c, rows
+    cdef idx_t px = even(channels, tallest(1, nv) if chain == 1 else tallest_chain(chain, nv))
+    for j in range(ceil_div(channels, px)):
+        c = j * px
+        rows = min(px, channels - c)
+        if chain == 1:
+            run_tile(<int> rows, <int> nv, s, cells + c * s.a_row, g, ADD, NULL,
+                     part + c * s.o_row)
+        else:
+            run_rolling_chain(<int> chain, <int> rows, <int> nv, s, cells + c * s.a_row, g,
+                              part + c * s.o_row, o_tap)
+
+
 cdef void tile_unit(const grad_weight_t* self, const stream_t* s, idx_t* rows_of,
                     const real* cells, const real* g, idx_t block, real* part) noexcept nogil:
     """Adds one unit to a part [tap][in channel][lanes of the block] by tiles."""
     cdef const conv_t* p = &self.p
-    cdef idx_t width = block_width(self, block), t, c, j, rows, px, nv = width // LANES
+    cdef idx_t width = block_width(self, block), t = 0, chain
     cdef stream_t stream = s[0]
     cdef rows_t row
     stream.o_row = width
     if self.mixed:
-        px = even(self.n_taps * p.in_channels,
-                  tallest_lanewise(nv, False) if self.lanewise else tallest(1, nv))
-        for j in range(ceil_div(self.n_taps * p.in_channels, px)):
-            stream.a_rows = self.row_input + j * px
-            rows = min(px, self.n_taps * p.in_channels - j * px)
-            if self.lanewise:
-                run_lanewise(<int> rows, <int> nv, &stream, cells, g, ADD, NULL,
-                             part + j * px * width)
-            else:
-                run_listed(<int> rows, <int> nv, &stream, cells, g, ADD, NULL,
-                           part + j * px * width)
-    else:
-        stream.a_row = self.window.channel_step
-        px = even(p.in_channels, tallest(1, nv))
-        for t in range(self.n_taps):
-            if self.lines:
-                row = line_rows(self, rows_of, 1 + t // p.kernel[2])
-                stream.n_outer, stream.a_off, stream.b_off = row.count, row.a_off, row.b_off
-            for j in range(ceil_div(p.in_channels, px)):
-                c = j * px
-                rows = min(px, p.in_channels - c)
-                run_tile(<int> rows, <int> nv, &stream,
-                         cells + self.tap_input[t] + c * self.window.channel_step, g,
-                         ADD, NULL, part + (t * p.in_channels + c) * width)
+        mixed_unit(self, &stream, cells, g, width // LANES, part)
+        return
+    stream.a_row = self.window.channel_step
+    while t < self.n_taps:
+        if self.lines:
+            row = line_rows(self, rows_of, 1 + t // p.kernel[2])
+            stream.n_outer, stream.a_off, stream.b_off = row.count, row.a_off, row.b_off
+        # The last unit of a row may be too short for chains.
+        chain = self.tap_chain[t] if s.n_inner >= self.longest else 1
+        tap_unit(self, &stream, chain, cells + self.tap_input[t], g, width // LANES,
+                 part + t * p.in_channels * width)
+        t += chain
 
 
 cdef void pack_rows(const grad_weight_t* self, const real* g, idx_t e0, idx_t e1, idx_t e2,

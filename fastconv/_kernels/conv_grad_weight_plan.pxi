@@ -20,7 +20,9 @@ cdef struct grad_weight_t:
     bint dots               # inner products; else the tile
     bint lanewise           # the tile, its lanes the output channels of all groups
     idx_t by_dots, by_tile, by_lane     # their costs
-    bint mixed              # rows of the tile are taps and channels; else channels at one tap
+    bint mixed              # rows of the tile are taps and channels; else channels at one tap,
+    bint chained            # or at a chain of them
+    idx_t longest           # taps of the longest chain
     bint in_place           # grad_output's channels can be read as vectors where they are
     idx_t nv, width         # lanes of a block of output channels, in vectors and in elements
     idx_t n_blocks
@@ -33,6 +35,7 @@ cdef struct grad_weight_t:
     idx_t* tap_input        # [n_taps] offset in the strip
     idx_t* tap_weight       # [n_taps] offset in a filter
     idx_t* tap_at           # [n_taps] the tap at each cell of a filter
+    idx_t* tap_chain        # [n_taps] taps of the chain that begins there, 0 within one
     idx_t* row_input        # [n_taps * in_channels] offset in the strip, where rows are mixed
     idx_t lines             # of taps: those that differ along the last axis only, or 0 where
                             # no line sees padding beyond whole rows, or tiles take several lines
@@ -86,15 +89,17 @@ cdef int weight_tables(grad_weight_t* self) noexcept nogil:
     """Taps in the order of the strip."""
     cdef const axis_t* axis = &self.window.axis[0]
     cdef conv_t* p = &self.p
-    cdef idx_t i0, i1, i2, t0, t1, t2, t = 0
+    cdef idx_t i0, i1, i2, t0, t1, t2, t = 0, next = 0
+    cdef idx_t longest = min(longest_chain(self.nv), axis[2].block) if self.chained else 1
     self.tables = <idx_t*> malloc(
-        self.n_taps * (3 + (p.in_channels if self.mixed else 0)) * sizeof(idx_t))
+        self.n_taps * (4 + (p.in_channels if self.mixed else 0)) * sizeof(idx_t))
     if self.tables == NULL:
         return NO_MEMORY
     self.tap_input = self.tables
     self.tap_weight = self.tap_input + self.n_taps
     self.tap_at = self.tap_weight + self.n_taps
-    self.row_input = self.tap_at + self.n_taps
+    self.tap_chain = self.tap_at + self.n_taps
+    self.row_input = self.tap_chain + self.n_taps
     for i0 in range(axis[0].n_taps):
         for i1 in range(axis[1].n_taps):
             for i2 in range(axis[2].n_taps):
@@ -106,11 +111,62 @@ cdef int weight_tables(grad_weight_t* self) noexcept nogil:
                                       + axis[1].tap[t1] * p.w_step[1]
                                       + axis[2].tap[t2] * p.w_step[2])
                 self.tap_at[self.tap_weight[t]] = t
+                if i2 == 0:
+                    next = 0
+                self.tap_chain[t] = 0
+                if i2 == next:
+                    self.tap_chain[t] = chain_from(&axis[2], i2, longest)
+                    self.longest = max(self.longest, self.tap_chain[t])
+                    next += self.tap_chain[t]
                 t += 1
     for t in range(self.n_taps * p.in_channels if self.mixed else 0):
         self.row_input[t] = (self.tap_input[t // p.in_channels]
                              + t % p.in_channels * self.window.channel_step)
     return OK
+
+
+cdef idx_t chain_from(const axis_t* axis, idx_t first, idx_t longest) noexcept nogil:
+    """Taps in the chain that begins with this one, in the order of the strip: 1 where it is alone.
+
+    Neighbours are cut into chains of about equal length.
+    """
+    cdef idx_t n = 1
+    while (first + n < axis.n_taps and n < 3 * longest
+           and axis.base[axis.order[first + n]] - axis.base[axis.order[first + n - 1]] == axis.step):
+        n += 1
+    return even(n, longest) if n < 3 * longest else longest
+
+
+cdef idx_t chains_cost(const grad_weight_t* self, idx_t rows, idx_t columns, idx_t longest,
+                       idx_t nv) noexcept nogil:
+    """Multiply-adds in the time of nv vectors of a unit, by chains of taps."""
+    cdef const axis_t* axis = &self.window.axis[2]
+    cdef idx_t channels = self.p.in_channels, i = 0, chain, px, step, cost = 0
+    while i < axis.n_taps:
+        chain = chain_from(axis, i, longest)
+        px = even(channels, tallest(1, nv) if chain == 1 else tallest_chain(chain, nv))
+        step = channels // px * chain_step_cost(chain, px, nv)
+        if channels % px:
+            step += chain_step_cost(chain, channels % px, nv)
+        # Steps at the ends of a row do less, but not in less time.
+        cost += (ceil_div(channels, px) * TILE_CALL
+                 + rows * (columns * step + (chain - 1) * step // 3))
+        i += chain
+    return cost * self.n_taps // axis.n_taps
+
+
+cdef idx_t best_chained(const grad_weight_t* self, idx_t rows, idx_t columns,
+                        idx_t* width) noexcept nogil:
+    """The same of all vectors, and the width of the tile that makes it cheapest."""
+    cdef idx_t vectors = ceil_div(self.p.out_channels, LANES), longest, nv, cost, least = -1
+    for nv in range(1, min(vectors, <idx_t> CHAIN_NV) + 1):
+        longest = min(longest_chain(nv), columns)
+        cost = vectors // nv * chains_cost(self, rows, columns, longest, nv)
+        if vectors % nv:
+            cost += chains_cost(self, rows, columns, longest, vectors % nv)
+        if least < 0 or cost <= least:
+            least, width[0] = cost, nv
+    return least
 
 
 cdef void choose_sums(grad_weight_t* self) noexcept nogil:
@@ -122,8 +178,10 @@ cdef void choose_sums(grad_weight_t* self) noexcept nogil:
         columns, p.in_channels, vectors, best_width(columns, p.in_channels, vectors, MAX_NV))
     cdef idx_t mixed = 9 * tiles_cost(
         columns, rows, vectors, best_width(columns, rows, vectors, MAX_NV)) // 8
-    cdef idx_t turning = 0 if p.out_channel == 1 else p.out_channels // 2
-    self.by_tile = min(by_channel, mixed) + columns * turning
+    cdef idx_t turning = 0 if p.out_channel == 1 else p.out_channels // 2, nv = 1
+    axis_finish(&self.window.axis[2], columns)
+    self.by_tile = min(best_chained(self, 1, columns, &nv), min(by_channel, mixed))
+    self.by_tile += columns * turning
     # Twice: inner products reuse what they load far less, and so wait for L2 more often.
     self.by_dots = (
         2 * ceil_div(columns, LANES) * p.in_channels * dot_cost(p.out_channels, self.n_taps))
@@ -136,15 +194,18 @@ cdef void choose_sums(grad_weight_t* self) noexcept nogil:
         join_groups(p, &self.window.spread, self.nv * LANES)
 
 
+cdef inline idx_t unit_rows(const grad_weight_t* self) noexcept nogil:
+    return self.window.axis[0].block * self.window.axis[1].block
+
+
 cdef inline idx_t unit_positions(const grad_weight_t* self) noexcept nogil:
-    cdef const axis_t* axis = &self.window.axis[0]
-    return axis[0].block * axis[1].block * axis[2].block
+    return unit_rows(self) * self.window.axis[2].block
 
 
 cdef void choose_rows(grad_weight_t* self) noexcept nogil:
     """What the rows of a tile are, and the width, by multiply-adds in the time of one unit."""
     cdef conv_t* p = &self.p
-    cdef idx_t vectors = ceil_div(p.out_channels, LANES), nv, by_channel, mixed
+    cdef idx_t vectors = ceil_div(p.out_channels, LANES), nv, cost, least
     cdef idx_t rows = self.n_taps * p.in_channels, positions = unit_positions(self)
     if self.dots:
         self.width = p.out_channels
@@ -154,13 +215,14 @@ cdef void choose_rows(grad_weight_t* self) noexcept nogil:
         self.mixed = True
     else:
         self.nv = best_width(positions, p.in_channels, vectors, MAX_NV)
-        nv = best_width(positions, rows, vectors, MAX_NV)
-        by_channel = self.n_taps * tiles_cost(positions, p.in_channels, vectors, self.nv)
+        least = self.n_taps * tiles_cost(positions, p.in_channels, vectors, self.nv)
+        cost = best_chained(self, unit_rows(self), self.window.axis[2].block, &nv)
+        if cost < least:
+            self.chained, self.nv, least = True, nv, cost
         # Rows at any distance are looked up at each step.
-        mixed = 9 * tiles_cost(positions, rows, vectors, nv) // 8
-        self.mixed = mixed < by_channel
-        if self.mixed:
-            self.nv = nv
+        nv = best_width(positions, rows, vectors, MAX_NV)
+        if 9 * tiles_cost(positions, rows, vectors, nv) // 8 < least:
+            self.mixed, self.chained, self.nv = True, False, nv
     self.width = self.nv * LANES
     self.n_blocks = ceil_div(p.out_channels, self.width)
     # Far apart, pixels fall into few sets of the L1 cache.

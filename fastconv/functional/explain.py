@@ -197,7 +197,7 @@ def _correlate_words(plan, over, cells):
 
 def _weight_words(plan, over, cells):
     yield "lanes", _lanes(plan, cells)
-    yield "tile", _tile(plan, "tap" if plan["lanes"] == "columns" else "vector")
+    yield "tile", _tile(plan, "tap" if plan["lanes"] == "columns" else "vector", of_each_tap=True)
     images = f" of {plan['images']} images" if plan["images"] > 1 else ""
     yield "units", f"{plan['units']}: {_block(plan['block'])} positions{images} each"
     parts = (
@@ -234,11 +234,11 @@ def _lanes(plan, cells):
     )
 
 
-def _tile(plan, across):
-    sums = plan["rows"] * plan["vectors"]
+def _tile(plan, across, of_each_tap=False):
+    """`of_each_tap`: whether the taps of a chain have sums of their own."""
+    chain = plan["chain"]
+    sums = plan["rows"] * plan["vectors"] * (chain if of_each_tap else 1)
     rows = plan["rows_of"] if plan["rows"] > 1 else plan["rows_of"].removesuffix("s")
-    # Weight gradients take one position at a time.
-    chain = plan.get("chain", 1)
     taps = f"; {chain} neighbouring taps share what is loaded" if chain > 1 else ""
     return (
         f"{plan['rows']} {rows} by {_plural(plan['vectors'], across)}: "
