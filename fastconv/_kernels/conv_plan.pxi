@@ -7,6 +7,7 @@ cdef enum:
     FEW_THREADS = 2         # for which plans are compared
     TURNING = 12            # multiply-adds in the time of turning a cell
     PANEL_BYTES = 320 * 1024    # packed weights that a task uses at once, if it packs its own
+    PIECE_BYTES = 256       # of a pixel: shorter pieces, far apart, come slowly from memory
     FEW_POSITIONS = 256     # for which packing weights is a good part of all work
     FEW_COLUMNS = 2         # leave most of a tile empty
 
@@ -283,6 +284,9 @@ cdef idx_t cut_blocks(correlate_t* self, idx_t n_depths, idx_t n_chunks,
     self.n_chunks = ceil_div(self.n_blocks, self.chunk)
     positions = window.axis[0].block * window.axis[1].block * window.axis[2].block
     cost = window.elements * self.n_chunks // self.depth
+    if p.in_channel == 1 and self.depth * <idx_t> sizeof(real) < min(
+            <idx_t> PIECE_BYTES, p.in_channels * <idx_t> sizeof(real)):
+        cost *= 2
     if self.n_depths > 1:
         cost += positions * self.n_depths * p.out_channels // (4 * p.in_channels)
     if packed > WEIGHT_BYTES * self.n_chunks:
