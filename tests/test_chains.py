@@ -25,7 +25,9 @@ def plan(kernel, filters, stride=1, dilation=1, transposed=False, layout="channe
 @pytest.mark.parametrize("isa", isas.AVAILABLE)
 @pytest.mark.parametrize("layout", ["C", "channels_last"])
 @pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (2, 3)])
+@pytest.mark.parametrize(
+    ("stride", "dilation"), [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (2, 3), (1, 5), (2, 4)]
+)
 def test_any_row_of_taps_exactly(stride, dilation, transposed, layout, isa):
     rng = np.random.default_rng(0)
     x = rng.integers(-4, 5, (2, CHANNELS, 3, 37)).astype(np.float32)
@@ -111,8 +113,15 @@ def test_a_row_is_cut_into_equal_chains(kernel, chain):
     assert plan(kernel, 16)["forward"]["chain"] == chain
 
 
-def test_taps_apart_form_no_chain():
-    assert plan(3, 16, dilation=2)["forward"]["chain"] == 1
+@isas.choices_of_avx512
+def test_under_dilation_positions_apart_share_cells():
+    assert plan(3, 16, dilation=2)["forward"]["chain"] == 3
+    assert plan(3, 16, dilation=4, stride=2)["forward"]["chain"] == 3
+
+
+def test_taps_far_apart_form_no_chain():
+    assert plan(3, 16, dilation=9)["forward"]["chain"] == 1
+    assert plan(3, 16, dilation=3, stride=2)["forward"]["chain"] == 1
 
 
 def test_a_stride_parts_neighbours():

@@ -80,13 +80,14 @@ cdef void channel_lanes_row(const correlate_t* self, const task_t* task, idx_t p
     """One row of a block of channels, its column phases in turn; pixels of o are `column` apart."""
     cdef const window_t* window = &self.window
     cdef idx_t stretch = self.p.stretch[2], nv = width // LANES, f2, i, q, count, px, step, chain
+    cdef idx_t apart, first, some
     cdef stream_t s
     s.n_inner = self.inner or task.channels
     s.a_row = window.cell_step
+    s.o_row = column * stretch
     s.a_step = self.inner_step
     s.a_unit = 1
     s.b_unit = width if self.inner else task.channels * width
-    s.o_row = column * stretch
     s.slope = task.slope
     for f2 in range(window.axis[2].n_phases):
         count = positions(self, task, 2, f2)
@@ -103,11 +104,18 @@ cdef void channel_lanes_row(const correlate_t* self, const task_t* task, idx_t p
         if self.lanewise:
             lanewise_row(self, task, &s, nv, count, row, o + f2 * column)
             continue
-        px = even(count, tallest(chain, nv))
-        for i in range(ceil_div(count, px)):
-            q = i * px
-            run_chain(<int> chain, <int> min(px, count - q), <int> nv, &s, row + q * s.a_row,
-                      task.weights, task.start, task.bias, o + (f2 + q * stretch) * column)
+        # Under dilation rows of the tile are the positions that share cells.
+        apart = self.chains[f2].apart
+        s.a_row = window.cell_step * apart
+        s.o_row = column * stretch * apart
+        for first in range(min(apart, count)):
+            some = ceil_div(count - first, apart)
+            px = even(some, tallest(chain, nv))
+            for i in range(ceil_div(some, px)):
+                q = first + i * px * apart
+                run_chain(<int> chain, <int> min(px, some - i * px), <int> nv, &s,
+                          row + q * window.cell_step, task.weights, task.start, task.bias,
+                          o + (f2 + q * stretch) * column)
 
 
 cdef void row_lanes_row(const correlate_t* self, const task_t* task, idx_t phase, idx_t width,

@@ -140,7 +140,7 @@ cdef idx_t best_chains(const correlate_t* self, idx_t phase, idx_t nv,
                        chains_t* best) noexcept nogil:
     """The chains that make the columns of a phase cheapest in tiles nv wide; returns the cost."""
     cdef const axis_t* axis = &self.window.axis[2]
-    cdef idx_t columns = phase_count(&self.p, 2, phase), length, cost, least = -1
+    cdef idx_t columns = phase_count(&self.p, 2, phase), length, cost, least = -1, some
     cdef idx_t vectors = ceil_div(self.p.out_channels, LANES), rest = vectors % nv
     cdef idx_t steps = tap_rows(self) * self.p.in_channels
     cdef chains_t chains
@@ -151,11 +151,12 @@ cdef idx_t best_chains(const correlate_t* self, idx_t phase, idx_t nv,
         chains = find_chains(axis, phase, length, NULL)
         if length > 1 and chains.many == 0:
             continue
+        some = ceil_div(columns, chains.apart)
         cost = vectors // nv * column_cost(
-            chains, steps, columns, even(columns, tallest(length, nv)), nv)
+            chains, steps, some, even(some, tallest(length, nv)), nv)
         if rest:
-            cost += column_cost(
-                chains, steps, columns, even(columns, tallest(length, rest)), rest)
+            cost += column_cost(chains, steps, some, even(some, tallest(length, rest)), rest)
+        cost *= chains.apart
         if least < 0 or cost < least:
             least = cost
             best[0] = chains
@@ -257,7 +258,8 @@ cdef idx_t cut_blocks(correlate_t* self, idx_t n_depths, idx_t n_chunks,
     for axis in range(AXES):
         block[axis] = window.axis[axis].grid
         work *= block[axis]
-    least = min(block[2], 4 * self.nv * LANES if self.rows else 4 * self.px)
+    least = min(block[2], 4 * self.nv * LANES if self.rows
+                else 4 * max(self.px, window.axis[2].apart))
     self.n_chunks = n_chunks
     while True:
         self.chunk = ceil_div(self.n_blocks, self.n_chunks)

@@ -23,6 +23,8 @@
 # step takes as a whole: a scalar of `a` is broadcast once and meets each of them.
 #
 #     o[i, v] = leaky(start + sum over r < CHAIN, too, of  a[i + r] * b[r, v])
+#
+# Under dilation, positions that far apart share cells in this way, and they are rows of one tile.
 
 cdef extern from *:
     """

@@ -8,12 +8,17 @@
 #
 #     kernel 3, stride 2, block 4:    run 0 (taps 0, 2)   0 2 4 6 8     run 1 (tap 1)   1 3 5 7
 
+cdef enum:
+    MOST_APART = 8      # positions from tap to tap of a chain
+
+
 cdef struct axis_t:
     idx_t block                 # positions of a task along this axis
     idx_t grid                  # positions of the longest phase
     idx_t n_phases
     idx_t n_taps                # those that any phase uses
     idx_t step                  # input cells from position to position
+    idx_t apart                 # positions between taps that form chains
     idx_t n_runs
     idx_t cells                 # of the strip
     idx_t lowest, highest       # input cells that the whole grid reads, padding included
@@ -38,6 +43,16 @@ cdef inline bint before(idx_t a, idx_t b, idx_t step) noexcept nogil:
     return ra < rb or (ra == rb and a < b)
 
 
+cdef idx_t positions_apart(const conv_t* p, int axis) noexcept nogil:
+    """From a tap to the next, where dilation is a few positions; else 1."""
+    cdef idx_t apart = p.dilation[axis] // p.stride[axis]
+    if p.stretch[axis] > 1 or p.dilation[axis] % p.stride[axis]:
+        return 1
+    # Blocks of positions are to hold several of these distances, however many threads cut them.
+    return apart if apart <= MOST_APART and ceil_div(
+        p.out_size[axis], 4 * apart) > 1 else 1
+
+
 cdef int axis_init(axis_t* self, const conv_t* p, int axis) noexcept nogil:
     """Phases and taps; the block is not chosen yet."""
     cdef idx_t kernel = p.kernel[axis], stretch = p.stretch[axis]
@@ -45,6 +60,7 @@ cdef int axis_init(axis_t* self, const conv_t* p, int axis) noexcept nogil:
     self.n_phases = min(stretch, p.out_size[axis])
     self.grid = ceil_div(p.out_size[axis], stretch)
     self.step = p.stride[axis]
+    self.apart = positions_apart(p, axis)
     self.tables = <idx_t*> malloc((self.n_phases + 1 + 6 * kernel + 1) * sizeof(idx_t))
     if self.tables == NULL:
         return NO_MEMORY
@@ -128,8 +144,9 @@ cdef idx_t neighbour(const axis_t* self, idx_t phase, idx_t base) noexcept nogil
 
 
 cdef struct chains_t:
-    # How the taps of one phase of an axis are taken: neighbours, one position apart, as chains.
+    # How the taps of one phase of an axis are taken: neighbours as chains.
     idx_t length            # of a chain, in taps
+    idx_t apart             # positions from neighbour to neighbour: more than 1 under dilation
     idx_t many              # such chains
     idx_t lone              # taps that remain
 
@@ -139,19 +156,21 @@ cdef chains_t find_chains(const axis_t* self, idx_t phase, idx_t length,
     """Chains of this length; `taps`, unless NULL, will hold theirs, then those that remain."""
     cdef chains_t chains
     cdef idx_t t, at, n, i, lone = self.phase[phase + 1] - self.phase[phase]
-    chains.length, chains.many = length, 0
+    cdef idx_t step = self.step * self.apart
+    chains.length, chains.apart, chains.many = length, 1, 0
     if length == 1:
         # In the order of the cells.
         chains.many, chains.lone = lone, 0
         for i in range(lone if taps != NULL else 0):
             taps[i] = self.phase[phase] + i
         return chains
+    chains.apart = self.apart
     for t in range(self.phase[phase], self.phase[phase + 1]):
-        if neighbour(self, phase, self.base[t] - self.step) >= 0:
+        if neighbour(self, phase, self.base[t] - step) >= 0:
             continue
         n, at = 0, t
         while at >= 0:
-            n, at = n + 1, neighbour(self, phase, self.base[at] + self.step)
+            n, at = n + 1, neighbour(self, phase, self.base[at] + step)
         if taps != NULL:
             at = t
             for i in range(n):
@@ -160,7 +179,7 @@ cdef chains_t find_chains(const axis_t* self, idx_t phase, idx_t length,
                 else:
                     lone -= 1
                     taps[lone] = at
-                at = neighbour(self, phase, self.base[at] + self.step)
+                at = neighbour(self, phase, self.base[at] + step)
         chains.many += n // length
     chains.lone = self.phase[phase + 1] - self.phase[phase] - chains.many * length
     return chains
