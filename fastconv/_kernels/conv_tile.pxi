@@ -117,6 +117,7 @@ cdef inline void tile(int CHAIN, int PX, int NV, rows_of_tile ROWS, const stream
                       real* o) noexcept nogil:
     cdef vec acc[16][4]
     cdef vec window[16]
+    cdef vec beside[16]
     cdef vec x
     cdef const real* at
     cdef const real* row = NULL
@@ -142,13 +143,15 @@ cdef inline void tile(int CHAIN, int PX, int NV, rows_of_tile ROWS, const stream
             if PX >= 5 and (ROWS == STEPPED or ROWS == BESIDE or ROWS == LISTED):   # else loads are short
                 for v in range(CHAIN * NV):
                     prefetch(<const real*> (bt + v), AHEAD_STEPS * s.b_step // CHAIN)
+            for v in range(CHAIN * NV if ROWS != SLIDING else 0):
+                beside[v] = loaded_once(bt[v])
             if CHAIN > 1:
                 for i in range(PX + CHAIN - 1):
                     x = splat(at[i * s.a_row])
                     for r in range(CHAIN):
                         if r <= i and i - r < PX:
                             for v in range(NV):
-                                acc[i - r][v] = acc[i - r][v] + x * bt[r * NV + v]
+                                acc[i - r][v] = acc[i - r][v] + x * beside[r * NV + v]
             for i in range(PX if CHAIN == 1 else 0):
                 if ROWS == LANEWISE:
                     row = one_register(at + s.a_rows[i])
@@ -157,24 +160,26 @@ cdef inline void tile(int CHAIN, int PX, int NV, rows_of_tile ROWS, const stream
                         acc[i][v] = acc[i][v] + at[0] * (
                             <const vec*> (<const real*> bt + i * s.a_row))[v]
                     elif ROWS == ROLLING:
-                        acc[i][v] = acc[i][v] + window[i] * bt[v]
+                        acc[i][v] = acc[i][v] + window[i] * beside[v]
                     elif ROWS == LANEWISE:
-                        acc[i][v] = acc[i][v] + (<const vec*> row)[v] * bt[v]
+                        acc[i][v] = acc[i][v] + (<const vec*> row)[v] * beside[v]
                     elif ROWS == BESIDE:
-                        acc[i][v] = acc[i][v] + at[i] * bt[v]
+                        acc[i][v] = acc[i][v] + at[i] * beside[v]
                     elif ROWS == LISTED:
-                        acc[i][v] = acc[i][v] + at[s.a_rows[i]] * bt[v]
+                        acc[i][v] = acc[i][v] + at[s.a_rows[i]] * beside[v]
                     else:
-                        acc[i][v] = acc[i][v] + at[i * s.a_row] * bt[v]
+                        acc[i][v] = acc[i][v] + at[i * s.a_row] * beside[v]
             at = at + s.a_step
             bt = <const vec*> (<const real*> bt + s.b_step)
     for t in range(s.n_lone if CHAIN > 1 else 0):
         at = a + s.a_lone[t] * s.a_unit
         bt = <const vec*> (b + s.b_lone[t] * s.b_unit)
         for c in range(s.n_inner):
+            for v in range(NV):
+                beside[v] = loaded_once(bt[v])
             for i in range(PX):
                 for v in range(NV):
-                    acc[i][v] = acc[i][v] + at[i * s.a_row] * bt[v]
+                    acc[i][v] = acc[i][v] + at[i * s.a_row] * beside[v]
             at = at + s.a_step
             bt = bt + NV
     if s.slope == 1:

@@ -19,6 +19,7 @@ cdef extern from "vec.h" nogil:
     void store_codes(unsigned char* codes, lane_indices numbers)
     lane_indices load_codes(const unsigned char* codes)
     const real* one_register(const real* place)
+    vec loaded_once(vec x)
     void prefetch(const real* place, idx_t ahead)
     vec first_lanes(vec x, idx_t lanes)
     real sum_lanes(vec x)

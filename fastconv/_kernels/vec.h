@@ -109,6 +109,15 @@ static inline const real *one_register(const real *place) {
     return place;
 }
 
+/* x, loaded once for all its uses: gcc would make the load a part of each instruction, which only
+   AVX allows for any address. */
+static inline vec loaded_once(vec x) {
+#if defined(__GNUC__) && defined(__AVX__)
+    __asm__("" : "+v"(x));
+#endif
+    return x;
+}
+
 /* The first `lanes` lanes of x, zero in the others, whatever they hold. */
 static inline vec first_lanes(vec x, ptrdiff_t lanes) {
     static const lane_index mask[2 * LANES] = {KEEP_LANES};

@@ -47,5 +47,6 @@ static inline lane_indices load_codes(const unsigned char *codes) { return *code
 
 static inline void prefetch(const real *place, ptrdiff_t ahead) { (void)place, (void)ahead; }
 static inline const real *one_register(const real *place) { return place; }
+static inline vec loaded_once(vec x) { return x; }
 
 #endif

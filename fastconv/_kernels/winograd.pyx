@@ -27,8 +27,8 @@ from libc.string cimport memcmp, memcpy, memset
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
     FLUSH_DENORMALS, FUSED, LANES, REGISTERS, even_lanes, first_lanes, gated, idx_t,
-    interleave_high, interleave_low, lane_index, leaky, one_register, pick_lanes, prefetch, real,
-    set_float_mode, splat, sum_lanes, vec,
+    interleave_high, interleave_low, lane_index, leaky, loaded_once, one_register, pick_lanes,
+    prefetch, real, set_float_mode, splat, sum_lanes, vec,
 )
 
 include "conv_problem.pxi"

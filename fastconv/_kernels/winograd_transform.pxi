@@ -77,7 +77,7 @@ cdef struct reach_t:
 cdef inline vec get(const real* s, idx_t step, int i, const reach_t* read) noexcept nogil:
     if read != NULL and not read.low <= i < read.high:
         return splat(0)
-    return (<const vec*> (s + i * step))[0]
+    return loaded_once((<const vec*> (s + i * step))[0])
 
 
 cdef inline void put(real* d, idx_t step, int i, vec x) noexcept nogil:
