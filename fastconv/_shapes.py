@@ -13,6 +13,8 @@ INT64_MAX = 2**63 - 1
 
 def integer(op, name, value, minimum):
     """`value` as an int of at least `minimum`; TypeError or ValueError otherwise."""
+    if type(value) is int and minimum <= value <= INT64_MAX:
+        return value
     if isinstance(value, bool):
         raise TypeError(f"{op}: {name} must be an integer, got {value!r}")
     try:
@@ -36,7 +38,7 @@ def per_axis(op, name, value, ndim, minimum):
                 f"{op}: {name} must be an integer or {ndim} of them, one per spatial axis, "
                 f"got {value!r}"
             )
-        return tuple(integer(op, name, each, minimum) for each in value)
+        return tuple([integer(op, name, each, minimum) for each in value])
     return (integer(op, name, value, minimum),) * ndim
 
 
@@ -71,15 +73,13 @@ def padding_pairs(op, padding, ndim):
         if padding == "same":
             return padding
         raise ValueError(f"{op}: padding must be 'valid' or 'same' as a word, got {padding!r}")
-    pairs = isinstance(padding, (list, tuple)) and any(
+    pairs = isinstance(padding, (list, tuple)) and [
         isinstance(each, (list, tuple)) for each in padding
-    )
-    if not pairs:
+    ]
+    if not pairs or not any(pairs):
         per_side = per_axis(op, "padding", padding, ndim, 0)
-        return tuple(zip(per_side, per_side, strict=True))
-    if len(padding) != ndim or any(
-        not isinstance(each, (list, tuple)) or len(each) != 2 for each in padding
-    ):
+        return tuple([(each, each) for each in per_side])
+    if len(padding) != ndim or not all(pairs) or any(len(each) != 2 for each in padding):
         raise ValueError(
             f"{op}: padding must be an integer, {ndim} integers or {ndim} (low, high) pairs, "
             f"got {padding!r}"
@@ -114,7 +114,8 @@ def pool_out_size(size, kernel, stride, pad, dilation, ceil_mode):
 
 def check_size(op, shape, itemsize):
     """Bytes of an array of `shape`; OverflowError when 64 bits cannot address it."""
+    nbytes = math.prod(shape) * itemsize
     # Empty axes count as 1 here: NumPy refuses (0, huge, huge) too.
-    if math.prod(max(length, 1) for length in shape) * itemsize > INT64_MAX:
+    if (nbytes or math.prod(length or 1 for length in shape) * itemsize) > INT64_MAX:
         raise OverflowError(f"{op}: an output of shape {shape} is too large for 64-bit sizes")
-    return math.prod(shape) * itemsize
+    return nbytes

@@ -5,6 +5,7 @@ the operation, the parameter, the value got and the rule.
 """
 
 import math
+from functools import cache
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from fastconv._kernels import memory
 RECYCLED_BYTES = 64 * 1024
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+# Indices that add the spatial axes which an array of so many axes lacks.
+EXPANDED = {ndim: (slice(None),) * 2 + (np.newaxis,) * (5 - ndim) for ndim in (3, 4, 5)}
 
 # DLPack's numbers for memory that this processor reads: its own, and what CUDA, ROCm pinned there.
 HOST_DEVICES = (1, 3, 11)
@@ -87,15 +91,19 @@ def as_batch(op, name, array, ndim):
     )
 
 
-def expand_space(array, lead=2):
+def expand_space(array):
     """Views (N, C, *space) as (N, C, D, H, W): missing spatial axes of length 1 come first."""
-    missing = lead + 3 - array.ndim
-    return array[(slice(None),) * lead + (np.newaxis,) * missing]
+    return array[EXPANDED[array.ndim]]
 
 
 def channels_to_end(array):
     """(N, C, *space) as (N, *space, C), a view; np.moveaxis takes ten times as long."""
-    return array.transpose(0, *range(2, array.ndim), 1)
+    return array.transpose(_ending_in_channels(array.ndim))
+
+
+@cache
+def _ending_in_channels(ndim):
+    return (0, *range(2, ndim), 1)
 
 
 def channels_from_end(array):

@@ -74,9 +74,11 @@ def rectify(op, x, plus=None, gate=None, slope=0.0, num_threads=None):
 
 def update(kernel, data, grad, states, *numbers):
     """One step of the optimizer `kernel`: data and its states, C-contiguous or None, change."""
-    lines = [np.ascontiguousarray(each, data.dtype).reshape(-1) for each in (data, grad)]
+    line = data.ravel()  # a view, if data is C-contiguous
     states = [None if each is None else each.reshape(-1) for each in states]
-    threads = _threads_for(kernel, None, data)
-    getattr(_kernels.pointwise[data.dtype.char], kernel)(*lines, *states, *numbers, threads)
+    getattr(_kernels.pointwise[data.dtype.char], kernel)(
+        line, np.asarray(grad, data.dtype).ravel(), *states, *numbers,
+        _threads_for(kernel, None, data),
+    )  # fmt: skip
     if not data.flags.c_contiguous:
-        data[...] = lines[0].reshape(data.shape)
+        data[...] = line.reshape(data.shape)

@@ -20,10 +20,9 @@ from fastconv.functional._geometry import Geometry
 
 def filters(weight, groups):
     """(O, I/g, *k) as (G, O/g, I/g, kd, kh, kw), C-contiguous; a view if weight is so."""
-    split = np.ascontiguousarray(weight).reshape(
-        groups, weight.shape[0] // groups, *weight.shape[1:]
-    )
-    return _arrays.expand_space(split, lead=3)
+    outer, inner, *kernel = weight.shape
+    missing = (1,) * (3 - len(kernel))
+    return np.ascontiguousarray(weight).reshape(groups, outer // groups, inner, *missing, *kernel)
 
 
 def regrouped(filters):

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from fastconv.functional import _arrays, _run
-from fastconv.functional._geometry import Geometry
+from fastconv.functional import _arrays, _geometry, _run
 
 __all__ = ["linear", "linear_backward"]
 
@@ -17,20 +16,7 @@ def _signal(array):
 def _check(op, input, weight):
     x = _arrays.as_array(op, "input", input)
     weight = _arrays.as_array(op, "weight", weight, x.dtype)
-    if weight.ndim != 2 or min(weight.shape) < 1:
-        raise ValueError(
-            f"{op}: weight must have 2 axes (out, in), none empty, got shape {weight.shape}"
-        )
-    if x.ndim < 1 or x.shape[-1] != weight.shape[1]:
-        raise ValueError(
-            f"{op}: input must have {weight.shape[1]} features on its last axis for weight of "
-            f"shape {weight.shape}, got shape {x.shape}"
-        )
-    rows = (x.size // weight.shape[1],)
-    geometry = Geometry(
-        op, 1, 1, rows, rows, weight.shape[1], weight.shape[0], (1,), (1,), ((0, 0),), (1,)
-    )  # fmt: skip
-    return x, weight, geometry
+    return x, weight, _geometry.linear_geometry(op, x.shape, weight.shape)
 
 
 def _linear(input, weight, bias=None, out=None, num_threads=None, slope=1.0):

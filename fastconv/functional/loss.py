@@ -218,12 +218,13 @@ def _from_indices(op, x, axis, target, ignore_index, weight):
     classes = x.shape[axis]
     counted = target != ignore_index
     wrong = counted & ((target < 0) | (target >= classes))
-    if wrong.any():
+    if np.count_nonzero(wrong):  # any() takes ten times as long
         raise ValueError(
             f"{op}: target must lie in 0..{classes - 1} or be ignore_index={ignore_index}, "
             f"got {target[wrong].flat[0]}"
         )
     numbers = np.arange(classes).reshape(-1, *(1,) * (x.ndim - 1 - axis))
     wanted = (np.expand_dims(target, axis) == numbers).astype(x.dtype)
-    count = x.dtype.type(counted.sum()) if weight is None else weight[target[counted]].sum()
-    return wanted, None if counted.all() else counted, count
+    number = np.count_nonzero(counted)
+    count = x.dtype.type(number) if weight is None else weight[target[counted]].sum()
+    return wanted, None if number == counted.size else counted, count
