@@ -63,78 +63,10 @@ cdef inline void merge(double* mean, double* squares, idx_t* count, double other
     count[0] = count[0] + other_count
 
 
-cdef inline real sum_of(const real* x, idx_t n) noexcept nogil:
-    cdef vec a = splat(0), b = splat(0)
-    cdef real rest = 0
-    cdef idx_t i = 0
-    while i + 2 * LANES <= n:
-        a = a + (<const vec*> (x + i))[0]
-        b = b + (<const vec*> (x + i + LANES))[0]
-        i += 2 * LANES
-    while i < n:
-        rest = rest + x[i]
-        i += 1
-    return rest + sum_lanes(a + b)
-
-
-cdef inline real squares_of(const real* x, real mean, idx_t n) noexcept nogil:
-    cdef vec a = splat(0), b = splat(0), m = splat(mean), u, v
-    cdef real rest = 0
-    cdef idx_t i = 0
-    while i + 2 * LANES <= n:
-        u = (<const vec*> (x + i))[0] - m
-        v = (<const vec*> (x + i + LANES))[0] - m
-        a = a + u * u
-        b = b + v * v
-        i += 2 * LANES
-    while i < n:
-        rest = rest + (x[i] - mean) * (x[i] - mean)
-        i += 1
-    return rest + sum_lanes(a + b)
-
-
-cdef inline real products_of(const real* g, const real* x, real mean, idx_t n) noexcept nogil:
-    cdef vec a = splat(0), b = splat(0), m = splat(mean)
-    cdef real rest = 0
-    cdef idx_t i = 0
-    while i + 2 * LANES <= n:
-        a = a + (<const vec*> (g + i))[0] * ((<const vec*> (x + i))[0] - m)
-        b = b + (<const vec*> (g + i + LANES))[0] * ((<const vec*> (x + i + LANES))[0] - m)
-        i += 2 * LANES
-    while i < n:
-        rest = rest + g[i] * (x[i] - mean)
-        i += 1
-    return rest + sum_lanes(a + b)
-
-
-cdef void plane_moments(const shape_t* s, const real* x, double* mean,
-                        double* squares) noexcept nogil:
-    cdef idx_t at = 0, n, count = 0
-    cdef real middle
-    mean[0] = squares[0] = 0
-    while at < s.inner:
-        n = min(<idx_t> UNIT, s.inner - at)
-        middle = sum_of(x + at, n) / n
-        merge(mean, squares, &count, middle, squares_of(x + at, middle, n), n)
-        at += n
-
-
-cdef void plane_products(const shape_t* s, const real* g, const real* x, real mean, double* sums,
-                         double* products) noexcept nogil:
-    cdef idx_t at = 0, n
-    sums[0] = products[0] = 0
-    while at < s.inner:
-        n = min(<idx_t> UNIT, s.inner - at)
-        sums[0] = sums[0] + sum_of(g + at, n)
-        products[0] = products[0] + products_of(g + at, x + at, mean, n)
-        at += n
-
-
-# Rows: a vector of channels at a time; the last one reaches back over the one before, and fewer
-# channels than lanes go one by one.
+# Rows of vectors, `step` elements apart: of some channels of channels-last memory, or the parts of a
+# plane, one after the other.  Four sums at once hide the latency of adding.
 
 cdef inline vec sum_of_rows(const real* x, idx_t step, idx_t rows) noexcept nogil:
-    # Four sums at once hide the latency of adding.
     cdef vec acc[4]
     cdef idx_t r = 0
     cdef int i
@@ -150,9 +82,8 @@ cdef inline vec sum_of_rows(const real* x, idx_t step, idx_t rows) noexcept nogi
     return (acc[0] + acc[1]) + (acc[2] + acc[3])
 
 
-cdef inline vec products_of_rows(const real* g, const real* x, vec middle, idx_t step,
-                                 idx_t rows) noexcept nogil:
-    """The sum of g (x - middle); without g, of (x - middle)^2."""
+cdef inline vec squares_of_rows(const real* x, vec middle, idx_t step, idx_t rows) noexcept nogil:
+    """The sum of (x - middle)^2."""
     cdef vec acc[4]
     cdef vec apart
     cdef idx_t r = 0
@@ -162,20 +93,87 @@ cdef inline vec products_of_rows(const real* g, const real* x, vec middle, idx_t
     while r + 4 <= rows:
         for i in range(4):
             apart = (<const vec*> (x + (r + i) * step))[0] - middle
-            acc[i] = acc[i] + apart * (
-                apart if g == NULL else (<const vec*> (g + (r + i) * step))[0])
+            acc[i] = acc[i] + apart * apart
         r += 4
     while r < rows:
         apart = (<const vec*> (x + r * step))[0] - middle
-        acc[0] = acc[0] + apart * (apart if g == NULL else (<const vec*> (g + r * step))[0])
+        acc[0] = acc[0] + apart * apart
         r += 1
     return (acc[0] + acc[1]) + (acc[2] + acc[3])
 
 
+cdef inline vec products_of_rows(const real* g, const real* x, vec middle, idx_t step, idx_t rows,
+                                 vec* total) noexcept nogil:
+    """The sum of g (x - middle), and in `total` that of g."""
+    cdef vec acc[4]
+    cdef vec sums[4]
+    cdef vec each
+    cdef idx_t r = 0
+    cdef int i
+    for i in range(4):
+        acc[i] = sums[i] = splat(0)
+    while r + 4 <= rows:
+        for i in range(4):
+            each = (<const vec*> (g + (r + i) * step))[0]
+            sums[i] = sums[i] + each
+            acc[i] = acc[i] + each * ((<const vec*> (x + (r + i) * step))[0] - middle)
+        r += 4
+    while r < rows:
+        each = (<const vec*> (g + r * step))[0]
+        sums[0] = sums[0] + each
+        acc[0] = acc[0] + each * ((<const vec*> (x + r * step))[0] - middle)
+        r += 1
+    total[0] = (sums[0] + sums[1]) + (sums[2] + sums[3])
+    return (acc[0] + acc[1]) + (acc[2] + acc[3])
+
+
+cdef void plane_moments(const shape_t* s, const real* x, double* mean,
+                        double* squares) noexcept nogil:
+    cdef idx_t at = 0, n, whole, count = 0, i
+    cdef real middle, rest
+    mean[0] = squares[0] = 0
+    while at < s.inner:
+        n = min(<idx_t> UNIT, s.inner - at)
+        whole = n // LANES
+        rest = 0
+        for i in range(whole * LANES, n):
+            rest = rest + x[at + i]
+        middle = (sum_lanes(sum_of_rows(x + at, LANES, whole)) + rest) / n
+        rest = 0
+        for i in range(whole * LANES, n):
+            rest = rest + (x[at + i] - middle) * (x[at + i] - middle)
+        rest = rest + sum_lanes(squares_of_rows(x + at, splat(middle), LANES, whole))
+        merge(mean, squares, &count, middle, rest, n)
+        at += n
+
+
+cdef void plane_products(const shape_t* s, const real* g, const real* x, real mean, double* sums,
+                         double* products) noexcept nogil:
+    cdef idx_t at = 0, n, whole, i
+    cdef real rest, crossed
+    cdef vec total
+    sums[0] = products[0] = 0
+    while at < s.inner:
+        n = min(<idx_t> UNIT, s.inner - at)
+        whole = n // LANES
+        rest = crossed = 0
+        for i in range(at + whole * LANES, at + n):
+            rest = rest + g[i]
+            crossed = crossed + g[i] * (x[i] - mean)
+        crossed = crossed + sum_lanes(
+            products_of_rows(g + at, x + at, splat(mean), LANES, whole, &total))
+        sums[0] = sums[0] + (rest + sum_lanes(total))
+        products[0] = products[0] + crossed
+        at += n
+
+
+# Channels-last rows: the last vector of channels reaches back over the one before, and fewer
+# channels than lanes go one by one.
+
 cdef inline void lanes_moments(const real* x, idx_t step, idx_t rows, double* mean,
                                double* squares) noexcept nogil:
     cdef vec middle = sum_of_rows(x, step, rows) / splat(<real> rows)
-    cdef vec squared = products_of_rows(NULL, x, middle, step, rows)
+    cdef vec squared = squares_of_rows(x, middle, step, rows)
     cdef idx_t i
     for i in range(LANES):
         mean[i] = (<real*> &middle)[i]
@@ -184,8 +182,8 @@ cdef inline void lanes_moments(const real* x, idx_t step, idx_t rows, double* me
 
 cdef inline void lanes_products(const real* g, const real* x, const real* mean, idx_t step,
                                 idx_t rows, double* sums, double* products) noexcept nogil:
-    cdef vec total = sum_of_rows(g, step, rows)
-    cdef vec crossed = products_of_rows(g, x, (<const vec*> mean)[0], step, rows)
+    cdef vec total
+    cdef vec crossed = products_of_rows(g, x, (<const vec*> mean)[0], step, rows, &total)
     cdef idx_t i
     for i in range(LANES):
         sums[i] = (<real*> &total)[i]
