@@ -10,7 +10,8 @@
 #         m n o p              tap (0, 1)     b   d    j   l
 #
 # Short rows so fill vectors, and a tap of as many windows as a vector has room for comes from as
-# many vectors of a line as a window has columns, by permutations that the kernel fixes.
+# many vectors of a line as a window has columns, by permutations that the kernel fixes.  Those of 2
+# columns of single elements are known to the compiler (PAIRS).
 
 cdef lines_t lines_of(idx_t channels, idx_t columns, idx_t taps) noexcept nogil:
     cdef lines_t p
@@ -34,31 +35,33 @@ cdef lines_t lines_of(idx_t channels, idx_t columns, idx_t taps) noexcept nogil:
     return p
 
 
-cdef inline vec tap_of(const tiles_t* p, const real* line, idx_t w, idx_t columns) noexcept nogil:
-    cdef vec found = (<const vec*> line)[0]
+cdef inline vec tap_of(bint PAIRS, const tiles_t* p, const real* line, idx_t w,
+                       idx_t columns) noexcept nogil:
+    cdef vec found = (<const vec*> line)[0], second
     cdef idx_t i
+    if PAIRS:
+        second = (<const vec*> (line + LANES))[0]
+        return odd_lanes(found, second) if w else even_lanes(found, second)
     for i in range(1, columns):
         found = pick_lanes(found, (<const vec*> (line + i * LANES))[0], p.lines.gather[w][i])
     return found
 
 
-cdef inline void max_lines(const tiles_t* p, const real* lines, idx_t y, idx_t count,
-                           idx_t columns) noexcept nogil:
+cdef inline void max_lines(bint PAIRS, const tiles_t* p, const real* lines, idx_t y, idx_t count,
+                           idx_t rows, idx_t columns) noexcept nogil:
     """The maxima of all that is in the lines."""
     cdef vec best
     cdef lane_indices codes
-    cdef lane_index tap
     cdef idx_t row, w, i = 0
     cdef uint8_t few[LANES]
     while i < count:
         best = splat(-INFINITY)
         codes = indices_of(best)    # anything: the last tap is taken
-        tap = <lane_index> p.taps
-        for row in range(p.taps // columns - 1, -1, -1):
+        for row in range(rows - 1, -1, -1):
             for w in range(columns - 1, -1, -1):
-                tap = tap - 1
                 meet(&best, &codes,
-                     tap_of(p, lines + row * p.lines.pitch + i * columns, w, columns), tap)
+                     tap_of(PAIRS, p, lines + row * p.lines.pitch + i * columns, w, columns),
+                     <lane_index> (row * columns + w))
         # Lanes behind the windows of this vector are overwritten by the next one.
         if count - i >= LANES:
             (<vec*> (p.y + y + i))[0] = best
@@ -72,8 +75,15 @@ cdef inline void max_lines(const tiles_t* p, const real* lines, idx_t y, idx_t c
         i += p.lines.step
 
 
-cdef inline void spread_lines(const tiles_t* p, real* lines, idx_t y, idx_t count,
-                              idx_t columns) noexcept nogil:
+cdef inline vec window_of(bint PAIRS, const tiles_t* p, vec x, idx_t w) noexcept nogil:
+    """What each element of vector w of a line has in its window's lane of x."""
+    if PAIRS:
+        return interleave_high(x, x) if w else interleave_low(x, x)
+    return pick_lanes(x, x, p.lines.window[w])
+
+
+cdef inline void spread_lines(bint PAIRS, const tiles_t* p, real* lines, idx_t y, idx_t count,
+                              idx_t rows, idx_t columns) noexcept nogil:
     """The gradients of all windows in the lines."""
     cdef vec g, here
     cdef lane_indices codes, taps
@@ -90,21 +100,21 @@ cdef inline void spread_lines(const tiles_t* p, real* lines, idx_t y, idx_t coun
             memcpy(few, p.codes + y + i, count - i)
             codes = load_codes(few)
         for w in range(columns):
-            here = pick_lanes(g, g, p.lines.window[w])
-            taps = indices_of(pick_lanes(vec_of(codes), vec_of(codes), p.lines.window[w]))
+            here = window_of(PAIRS, p, g, w)
+            taps = indices_of(window_of(PAIRS, p, vec_of(codes), w))
             taps = taps - indices_of((<const vec*> p.lines.column[w])[0])
-            for row in range(p.taps // columns):
+            for row in range(rows):
                 (<vec*> (lines + row * p.lines.pitch + i * columns + w * LANES))[0] = where_equal(
                     taps, <lane_index> (row * columns), here)
         i += p.lines.step
 
 
-cdef inline void chunk_lines(const tiles_t* p, bint backward, real* lines, idx_t y, idx_t count,
-                             idx_t columns) noexcept nogil:
+cdef inline void chunk_lines(bint PAIRS, const tiles_t* p, bint backward, real* lines, idx_t y,
+                             idx_t count, idx_t rows, idx_t columns) noexcept nogil:
     if backward:
-        spread_lines(p, lines, y, count, columns)
+        spread_lines(PAIRS, p, lines, y, count, rows, columns)
     else:
-        max_lines(p, lines, y, count, columns)
+        max_lines(PAIRS, p, lines, y, count, rows, columns)
 
 
 cdef void lay_lines(const tiles_t* p, bint backward, real* lines, tile_row_t* row, idx_t* w,
@@ -140,19 +150,24 @@ cdef void max_lines_rows(const tiles_t* p, bint backward, idx_t begin, idx_t end
     """Rows begin..end of windows."""
     cdef real lines[LINE_CELLS]
     cdef tile_row_t row = nth_row(p, begin)
-    cdef idx_t columns = p.kernel[2], width = p.out[2] * p.channels
+    cdef idx_t columns = p.kernel[2], rows = p.taps // columns, width = p.out[2] * p.channels
     cdef idx_t y = begin * width, y_end = end * width
     cdef idx_t w = 0, count
     while y < y_end:
         count = min(y_end - y, p.lines.room)
         if not backward:
             lay_lines(p, False, lines, &row, &w, count)
-        if columns == 2:
-            chunk_lines(p, backward, lines, y, count, 2)
+        # Loops over the usual windows unroll.
+        if columns == 2 and p.channels == 1 and rows == 2:
+            chunk_lines(True, p, backward, lines, y, count, 2, 2)
+        elif columns == 2 and p.channels == 1:
+            chunk_lines(True, p, backward, lines, y, count, rows, 2)
+        elif columns == 2:
+            chunk_lines(False, p, backward, lines, y, count, rows, 2)
         elif columns == 3:
-            chunk_lines(p, backward, lines, y, count, 3)
+            chunk_lines(False, p, backward, lines, y, count, rows, 3)
         else:
-            chunk_lines(p, backward, lines, y, count, columns)
+            chunk_lines(False, p, backward, lines, y, count, rows, columns)
         if backward:
             lay_lines(p, True, lines, &row, &w, count)
         y += count

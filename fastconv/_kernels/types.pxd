@@ -26,6 +26,7 @@ cdef extern from "vec.h" nogil:
     vec interleave_low(vec a, vec b)
     vec interleave_high(vec a, vec b)
     vec even_lanes(vec a, vec b)
+    vec odd_lanes(vec a, vec b)
     vec pick_lanes(vec a, vec b, const lane_index* which)
     enum:
         FUSED

@@ -54,28 +54,16 @@ enum { REGISTERS = 32 };
 enum { REGISTERS = 15 + FUSED };
 #endif
 
-/* The first, or the second, halves of a and b with their lanes in turn: a0 b0 a1 b1 ...;
- * and every second lane of a, then of b. */
+/* f of every lane's number, in a list. */
 #if !defined(FASTCONV_F64) && VEC_BYTES == 64
-#define LOW_LANES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
-#define HIGH_LANES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
-#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
-#define KEEP_LANES -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1
+#define EACH_LANE(f) \
+    f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7), f(8), f(9), f(10), f(11), f(12), f(13), f(14), f(15)
 #elif (defined(FASTCONV_F64) && VEC_BYTES == 64) || (!defined(FASTCONV_F64) && VEC_BYTES == 32)
-#define LOW_LANES 0, 8, 1, 9, 2, 10, 3, 11
-#define HIGH_LANES 4, 12, 5, 13, 6, 14, 7, 15
-#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14
-#define KEEP_LANES -1, -1, -1, -1, -1, -1, -1, -1
+#define EACH_LANE(f) f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7)
 #elif (defined(FASTCONV_F64) && VEC_BYTES == 32) || (!defined(FASTCONV_F64) && VEC_BYTES == 16)
-#define LOW_LANES 0, 4, 1, 5
-#define HIGH_LANES 2, 6, 3, 7
-#define EVEN_LANES 0, 2, 4, 6
-#define KEEP_LANES -1, -1, -1, -1
+#define EACH_LANE(f) f(0), f(1), f(2), f(3)
 #else
-#define LOW_LANES 0, 2
-#define HIGH_LANES 1, 3
-#define EVEN_LANES 0, 2
-#define KEEP_LANES -1, -1
+#define EACH_LANE(f) f(0), f(1)
 #endif
 
 typedef lane_index lane_indices __attribute__((vector_size(VEC_BYTES)));
@@ -88,12 +76,23 @@ typedef lane_index loose_indices
 #define BITS(mask, x) ((mask)(x))
 #define FROM_BITS(lanes, bits) ((lanes)(bits))
 
-/* Numbers below 256, in one byte for each lane. */
-static inline void store_codes(unsigned char *codes, lane_indices numbers) {
-    *(lane_bytes *)codes = __builtin_convertvector(numbers, lane_bytes);
-}
+/* Numbers below 256, in one byte for each lane.  gcc 12 knows one instruction for a conversion that
+ * is written out, where it takes __builtin_convertvector lane by lane. */
 static inline lane_indices load_codes(const unsigned char *codes) {
-    return __builtin_convertvector(*(const lane_bytes *)codes, lane_indices);
+#define CODE(lane) codes[lane]
+    return (lane_indices){EACH_LANE(CODE)};
+#undef CODE
+}
+static inline void store_codes(unsigned char *codes, lane_indices numbers) {
+#if defined(__SSSE3__) && VEC_BYTES < 64 && !defined(__clang__)
+    typedef unsigned char bytes __attribute__((vector_size(VEC_BYTES)));
+#define LOW_BYTE(lane) lane * sizeof(real)
+    bytes low = __builtin_shuffle((bytes)numbers, (bytes){EACH_LANE(LOW_BYTE)});
+#undef LOW_BYTE
+    __builtin_memcpy(codes, &low, LANES);
+#else
+    *(lane_bytes *)codes = __builtin_convertvector(numbers, lane_bytes);
+#endif
 }
 
 /* Starts to fetch what lies `ahead` elements on; any address will do. */
@@ -120,7 +119,9 @@ static inline vec loaded_once(vec x) {
 
 /* The first `lanes` lanes of x, zero in the others, whatever they hold. */
 static inline vec first_lanes(vec x, ptrdiff_t lanes) {
-    static const lane_index mask[2 * LANES] = {KEEP_LANES};
+#define ALL_BITS(lane) -1
+    static const lane_index mask[2 * LANES] = {EACH_LANE(ALL_BITS)};
+#undef ALL_BITS
     return (vec)((lane_indices)x & *(const loose_indices *)(mask + LANES - lanes));
 }
 
@@ -137,9 +138,20 @@ static inline real sum_lanes(vec x) {
 #else
 #define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (lane_indices){__VA_ARGS__})
 #endif
-static inline vec interleave_low(vec a, vec b) { return SHUFFLE(a, b, LOW_LANES); }
-static inline vec interleave_high(vec a, vec b) { return SHUFFLE(a, b, HIGH_LANES); }
-static inline vec even_lanes(vec a, vec b) { return SHUFFLE(a, b, EVEN_LANES); }
+/* The first, or the second, halves of a and b with their lanes in turn: a0 b0 a1 b1 ...;
+ * and every second lane of a, then of b, from the first or from the second on. */
+#define LOW_LANE(lane) (lane) / 2 + (lane) % 2 * LANES
+#define HIGH_LANE(lane) LOW_LANE(lane) + LANES / 2
+#define EVEN_LANE(lane) 2 * (lane)
+#define ODD_LANE(lane) EVEN_LANE(lane) + 1
+static inline vec interleave_low(vec a, vec b) { return SHUFFLE(a, b, EACH_LANE(LOW_LANE)); }
+static inline vec interleave_high(vec a, vec b) { return SHUFFLE(a, b, EACH_LANE(HIGH_LANE)); }
+static inline vec even_lanes(vec a, vec b) { return SHUFFLE(a, b, EACH_LANE(EVEN_LANE)); }
+static inline vec odd_lanes(vec a, vec b) { return SHUFFLE(a, b, EACH_LANE(ODD_LANE)); }
+#undef LOW_LANE
+#undef HIGH_LANE
+#undef EVEN_LANE
+#undef ODD_LANE
 
 /* Any lanes of a, counted from 0, and of b, counted from LANES. */
 static inline vec pick_lanes(vec a, vec b, const lane_index *which) {

@@ -35,8 +35,9 @@ static inline real sum_lanes(vec x) { return x; }
 static inline vec first_lanes(vec x, ptrdiff_t lanes) { return lanes > 0 ? x : 0; }
 static inline vec pick_lanes(vec a, vec b, const lane_index *which) { return *which ? b : a; }
 
-/* The only even lane of two is a's; and to transpose one element takes no interleaving. */
+/* The only even lane of two is a's, the odd one b's; to transpose one element takes no interleaving. */
 static inline vec even_lanes(vec a, vec b) { return (void)b, a; }
+static inline vec odd_lanes(vec a, vec b) { return (void)a, b; }
 static inline vec interleave_low(vec a, vec b) { return (void)b, a; }
 static inline vec interleave_high(vec a, vec b) { return (void)a, b; }
 
