@@ -98,6 +98,7 @@ def test_contestants_take_turns_block_by_block(monkeypatch):
     """With a clock on which every call lasts 1 s: 2 uncounted and 5 counted calls a block."""
     now, order = [0.0], []
     monkeypatch.setattr(race.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(race.time, "sleep", lambda seconds: None)
 
     def call(name, seconds):
         def run():

@@ -5,7 +5,6 @@ the operation, the parameter, the value got and the rule.
 """
 
 import math
-from functools import cache
 
 import numpy as np
 
@@ -98,12 +97,7 @@ def expand_space(array):
 
 def channels_to_end(array):
     """(N, C, *space) as (N, *space, C), a view; np.moveaxis takes ten times as long."""
-    return array.transpose(_ending_in_channels(array.ndim))
-
-
-@cache
-def _ending_in_channels(ndim):
-    return (0, *range(2, ndim), 1)
+    return array.transpose(0, *range(2, array.ndim), 1)
 
 
 def channels_from_end(array):
