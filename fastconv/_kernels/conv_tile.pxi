@@ -420,9 +420,14 @@ cdef enum:
 
 cdef idx_t tile_cost(idx_t chain, idx_t px, idx_t nv) noexcept nogil:
     """Multiply-adds in the time of one reduction step: its own, `b` from L2, or latency."""
-    # Broadcasts are instructions of their own without AVX-512: one vector is little for them.
-    cdef idx_t broadcasts = px // 4 if nv == 1 and REGISTERS < 32 else 0
-    return max(chain * px * nv + 2 + broadcasts, chain * max(4 * nv, <idx_t> 8))
+    cdef idx_t sums = chain * px * nv
+    if REGISTERS < 32:
+        # Broadcasts are instructions of their own: one vector is little for them.  About as many
+        # sums as multiply-adds in flight wait for each other now and then.
+        if nv == 1 and chain == 1:
+            sums += 2 + px // 8
+        return max(sums, chain * max(4 * nv, 8 + px * nv // 8))
+    return max(sums + 2, chain * max(4 * nv, <idx_t> 8))
 
 
 cdef void store(const real* tile_out, idx_t tile_row, idx_t rows, idx_t lanes,

@@ -42,6 +42,7 @@ include "winograd_transform.pxi"
 include "winograd_plan.pxi"
 include "winograd_filters.pxi"
 include "winograd_tiles.pxi"
+include "winograd_multiply.pxi"
 include "winograd_correlate.pxi"
 include "winograd_grad_weight.pxi"
 

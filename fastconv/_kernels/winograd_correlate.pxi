@@ -55,8 +55,9 @@ cdef void output_of_part(const winograd_t* self, const run_of_tiles_t* part, idx
     cdef idx_t step[AXES]
     cdef idx_t i, j, lane
     cdef finish_t finish
-    cdef reach_t reach[AXES]
-    cdef bint direct = p.out_channel == 1 and channels == width, edge = False
+    cdef idx_t inside[AXES]
+    cdef const idx_t* kept = WHOLE_TILE
+    cdef bint direct = p.out_channel == 1 and channels == width
     cdef real* o = y + part.image * p.out_batch + first * p.out_channel
     cdef real* target
     cdef int axis
@@ -66,11 +67,11 @@ cdef void output_of_part(const winograd_t* self, const run_of_tiles_t* part, idx
         start[axis] = part.tile[axis] * self.outputs[axis]
         cells[axis] = self.outputs[axis] * (part.count if axis == 2 else 1)
         size[axis] = min(cells[axis], p.out_size[axis] - start[axis])
-        reach[axis].low, reach[axis].high = 0, min(size[axis], self.outputs[axis])
-        edge = edge or size[axis] < cells[axis]
+        inside[axis] = min(size[axis], self.outputs[axis])
         o = o + start[axis] * p.out_step[axis]
     steps_of(self.points, self.product_point, point)
     if direct:
+        kept = inside
         step[0], step[1], step[2] = p.out_step[0], p.out_step[1], p.out_step[2]
         target = o
         if gate_alongside(p):
@@ -85,7 +86,7 @@ cdef void output_of_part(const winograd_t* self, const run_of_tiles_t* part, idx
             finish.bias = bias + lane
             transform_output(self.points, products + j * width + lane, point,
                              target + j * self.outputs[2] * step[2] + lane, step, spare,
-                             &finish, reach if direct and edge else NULL)
+                             &finish, kept)
     if not direct:
         store_part(p, size, cells, channels, width, held, o)
     if p.gate != NULL and p.slope != 1 and finish.gate == NULL:
@@ -112,37 +113,18 @@ cdef void output_of_run(const winograd_t* self, const run_of_tiles_t* run, idx_t
 
 
 cdef void multiply_points(const winograd_t* self, idx_t tiles, idx_t first, idx_t last,
-                          const real* input, const real* filters, const real* zeros,
-                          real* products) noexcept nogil:
+                          const real* input, const real* filters, real* products) noexcept nogil:
     """Some blocks of filters at every point, the tiles in the rows of the register tile."""
-    # Only the last of all blocks is narrower.
-    cdef idx_t last_nv = block_width(self, last - 1) // LANES
-    cdef idx_t last_px = even(tiles, tallest(1, last_nv)), first_px = even(tiles, tallest(1, self.nv))
-    cdef idx_t nv, px, block, t, q
-    cdef const real* b
-    cdef real* o
-    cdef stream_t s
-    s.n_outer, s.n_inner = self.n_phases, self.p.in_channels
-    s.a_off = &self.phases[0]
-    s.b_off = s.a_off
-    s.a_unit = self.pixel
-    s.a_row, s.a_step = self.row, 1
-    s.slope = 1
+    cdef idx_t t, block
+    cdef factors_t f
+    f.phases, f.channels = self.n_phases, self.p.in_channels
+    f.a_row, f.a_phase = self.row, self.pixel - self.p.in_channels
     for t in range(self.n_points):
         for block in range(first, last):
-            nv, px = self.nv, first_px
-            if block == last - 1:
-                nv, px = last_nv, last_px
-            s.b_step = s.o_row = nv * LANES
-            s.b_unit = self.p.in_channels * s.b_step
-            b = filters + block * self.block_elements + t * self.filter_point
-            o = products + ((block - first) * self.n_points + t) * self.product_point
-            q = 0
-            while q < tiles:
-                run_tile(<int> min(px, tiles - q), <int> nv, &s,
-                         input + t * self.input_point + q * self.row, b, LANE_BIAS, zeros,
-                         o + q * s.o_row)
-                q += px
+            multiply(&f, tiles, <int> (block_width(self, block) // LANES),
+                     input + t * self.input_point,
+                     filters + block * self.block_elements + t * self.filter_point,
+                     products + ((block - first) * self.n_points + t) * self.product_point)
 
 
 cdef struct workshop_t:
@@ -152,7 +134,6 @@ cdef struct workshop_t:
     real* strip
     real* held
     real* bias
-    real* zeros
     real* filters           # of its blocks, where they are not shared
     real* spare
 
@@ -176,12 +157,10 @@ cdef idx_t lay_out(const winograd_t* self, real* scratch, workshop_t* shop) noex
                    ALIGN)
     shop.bias = scratch + at
     at += round_up(self.width, ALIGN)
-    shop.zeros = scratch + at
-    at += round_up(self.width, ALIGN)
     shop.filters = scratch + at
     at += 0 if self.shared else self.chunk * self.block_elements
     shop.spare = scratch + at
-    at += 2 * 216 * LANES
+    at += SPARE_CELLS * LANES
     return round_up(at, ALIGN)
 
 
@@ -200,7 +179,6 @@ cdef void winograd_task(const winograd_t* self, idx_t index, const real* x, cons
     cdef run_of_tiles_t run
     cdef const real* filters
     lay_out(self, scratch, &shop)
-    clear(shop.zeros, self.width)
     for r in range(first, last):
         run = find_run(self, r)
         for phase in range(self.n_phases):
@@ -222,7 +200,7 @@ cdef void winograd_task(const winograd_t* self, idx_t index, const real* x, cons
                                   shop.filters + (block - chunk * self.chunk)
                                   * self.block_elements)
         multiply_points(self, tiles, first_block, first_block + some, shop.input, filters,
-                        shop.zeros, shop.products)
+                        shop.products)
         for block in range(first_block, first_block + some):
             width = block_width(self, block)
             for lane in range(width):

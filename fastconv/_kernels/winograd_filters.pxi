@@ -60,7 +60,7 @@ cdef void transform_filters(const winograd_t* self, const real* w, idx_t group, 
     cdef idx_t width = block_width(self, block)
     cdef real taps[MOST_TAPS * 16]
     cdef real* target
-    cdef real spare[2 * 216 * 16]
+    cdef real spare[SPARE_CELLS * 16]
     cdef idx_t s_step[AXES]
     cdef idx_t d_step[AXES]
     steps_of(self.points, self.filter_point, d_step)

@@ -101,7 +101,7 @@ cdef idx_t lay_out_grad(const winograd_grad_t* self, real* scratch,
     shop.strip = scratch + at
     at += round_up(strip_cells(base) * max(self.pixel, base.width), ALIGN)
     shop.spare = scratch + at
-    at += 2 * 216 * LANES
+    at += SPARE_CELLS * LANES
     return round_up(at, ALIGN)
 
 

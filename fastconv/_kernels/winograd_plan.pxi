@@ -13,14 +13,22 @@ cdef enum:
     INPUT_BYTES = 2048 * 1024   # of a task's transformed input, in L2 or L3
     PRODUCT_BYTES = 768 * 1024  # of the products that wait for their transform, in L2
     FILTER_BYTES = 512 * 1024   # of transformed filters that stay in L2
-    MOST_TILES = 56             # of a task; more tiles share the loading of filters
+    STORING = 16                # multiply-adds in the time of storing a tile's products
     FAR_VECTOR = 16             # multiply-adds in the time of a vector from L3
     TILE_STEPS = 14             # of a vector and point in the time of its transform
     FILTER_STEPS = 24           # the same of filters
     FAR_FILTER_STEPS = 60       # of those that do not stay in L2
     FEW_THREADS = 2             # for which algorithms are compared
     MOST_TAPS = 256             # of a whole filter
-    MOST_PHASES = 128           # as each has 2 taps along some axis
+
+
+cdef extern from *:
+    """
+    /* Of a task, in whole register tiles; more tiles share the loading of filters. */
+    #define MOST_TILES (REGISTERS == 32 ? 56 : 48)
+    """
+    enum:
+        MOST_TILES
 
 
 cdef struct winograd_t:
@@ -30,7 +38,6 @@ cdef struct winograd_t:
     idx_t tiles[AXES]       # of one image
     idx_t n_points          # all axes together
     idx_t n_phases          # of the input
-    idx_t phases[MOST_PHASES]   # their numbers, by which the register tile finds them
     idx_t pixel             # in channels of a phase in whole vectors
     idx_t row               # the same of all phases
     idx_t depth             # in channels of all phases
@@ -67,7 +74,7 @@ cdef idx_t points_along(idx_t size, idx_t taps) noexcept nogil:
 
 cdef void cut_tiles(winograd_t* self) noexcept nogil:
     cdef const conv_t* p = &self.p
-    cdef idx_t taps, i
+    cdef idx_t taps
     cdef int axis
     self.n_points = self.n_phases = 1
     for axis in range(AXES):
@@ -77,8 +84,6 @@ cdef void cut_tiles(winograd_t* self) noexcept nogil:
         self.tiles[axis] = ceil_div(p.out_size[axis], self.outputs[axis])
         self.n_points *= self.points[axis]
         self.n_phases *= p.stride[axis]
-    for i in range(self.n_phases):
-        self.phases[i] = i
     self.depth = self.n_phases * p.in_channels
 
 
@@ -125,7 +130,7 @@ cdef void cut_runs(winograd_t* self, idx_t tiles) noexcept nogil:
 cdef idx_t products_cost(idx_t tiles, idx_t nv, idx_t channels) noexcept nogil:
     """Multiply-adds in the time of one point and one block of filters."""
     cdef idx_t px = even(tiles, tallest(1, nv))
-    return ceil_div(tiles, px) * (channels * tile_cost(1, px, nv) + TILE_CALL)
+    return ceil_div(tiles, px) * (channels * tile_cost(1, px, nv) + STORING)
 
 
 cdef idx_t task_cost(const winograd_t* self, idx_t blocks) noexcept nogil:

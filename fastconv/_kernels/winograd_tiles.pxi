@@ -69,8 +69,8 @@ cdef struct cells_t:
     # What some neighbours read, in the array itself or in a strip.
     const real* first
     idx_t step[AXES]
-    reach_t reach[AXES]     # of each tile, where they are at an edge of the array itself
-    bint edge
+    idx_t low[AXES]         # those along each axis that there are; the others are zero
+    idx_t high[AXES]
 
 
 cdef cells_t find_cells(const winograd_t* self, const side_t* side, const run_of_tiles_t* run,
@@ -87,25 +87,23 @@ cdef cells_t find_cells(const winograd_t* self, const side_t* side, const run_of
     cdef int axis
     x = x + run.image * side.image + side.first
     end = side_end(side, channels, x)
-    cells.edge = False
     for axis in range(AXES):
         start[axis] = run.tile[axis] * self.outputs[axis] - side.pad[axis]
         size[axis] = side.tile[axis] + (run.count - 1) * side.next_tile * (axis == 2)
-        cells.reach[axis].low = min(side.tile[axis], max(<idx_t> 0, -start[axis]))
-        cells.reach[axis].high = max(cells.reach[axis].low,
-                                     min(side.tile[axis], side.size[axis] - start[axis]))
-    if whole_pixels(side, channels, pixel):
+        cells.low[axis] = min(size[axis], max(<idx_t> 0, -start[axis]))
+        cells.high[axis] = max(cells.low[axis], min(size[axis], side.size[axis] - start[axis]))
+    if side.channel == 1 and pixel == channels:
         cells.first = x
         for axis in range(AXES):
             cells.first = cells.first + start[axis] * side.step[axis]
             cells.step[axis] = side.step[axis]
-            cells.edge = cells.edge or start[axis] < 0 or start[axis] + size[axis] > side.size[axis]
         return cells
     cells.first = strip
     steps_of(size, pixel, cells.step)
     span.cell, span.cells, span.source = 0, size[2], start[2] * side.step[2]
-    span.low = min(span.cells, max(<idx_t> 0, -start[2]))
-    span.high = max(span.low, min(span.cells, side.size[2] - start[2]))
+    span.low, span.high = cells.low[2], cells.high[2]
+    for axis in range(AXES):
+        cells.low[axis], cells.high[axis] = 0, size[axis]
     for j0 in range(size[0]):
         for j1 in range(size[1]):
             i0, i1 = start[0] + j0, start[1] + j1
@@ -121,32 +119,78 @@ cdef cells_t find_cells(const winograd_t* self, const side_t* side, const run_of
     return cells
 
 
-cdef inline bint whole_pixels(const side_t* side, idx_t channels, idx_t pixel) noexcept nogil:
-    return side.channel == 1 and pixel == channels
+cdef enum:
+    COLUMN_CELLS = 240      # vectors of transformed columns that wait in L1
+    COLUMN_BYTES = 32768    # of the cells that they come from
 
 
-cdef inline bint column_inside(const winograd_t* self, const side_t* side,
-                               idx_t tile) noexcept nogil:
-    """Whether a tile lies between the first column and the last."""
-    cdef idx_t start = tile * self.outputs[2] - side.pad[2]
-    return start >= 0 and start + side.tile[2] <= side.size[2]
+cdef inline idx_t tiles_at_once(const winograd_t* self, const side_t* side,
+                                idx_t pixel) noexcept nogil:
+    """Neighbours whose columns are transformed together."""
+    cdef idx_t columns = min(
+        COLUMN_CELLS // (self.points[0] * self.points[1]),
+        COLUMN_BYTES // (side.tile[0] * side.tile[1] * pixel * <idx_t> sizeof(real)))
+    return max(<idx_t> 1, (columns - side.tile[2]) // side.next_tile + 1)
 
 
-cdef run_of_tiles_t next_part(const winograd_t* self, const side_t* side,
-                              const run_of_tiles_t* run, idx_t done, bint pixels) noexcept nogil:
-    """What follows the tiles that are `done`: all the rest, or of pixels the neighbours of a kind.
+cdef inline void transform_columns(transform_t KIND, const idx_t* points, const side_t* side,
+                                   const cells_t* cells, idx_t columns, const real* first,
+                                   real* target, real* spare) noexcept nogil:
+    """All axes but the last of a vector of some columns, in order: [column][plane][row].
 
-    Each tile at an edge is a kind of its own.
+    Neighbours share columns, so this is done before the last axis.
     """
-    cdef run_of_tiles_t part = run[0]
-    part.tile[2] += done
-    part.count -= done
-    if pixels:
-        part.count = 1
-        while (done + part.count < run.count and column_inside(self, side, part.tile[2])
-               and column_inside(self, side, part.tile[2] + part.count)):
-            part.count += 1
-    return part
+    cdef idx_t column = points[0] * points[1] * LANES
+    cdef idx_t rows = side.tile[1], planes = side.tile[0]
+    cdef idx_t low = cells.low[2], high = cells.high[2], j, i0, i1
+    cdef idx_t flat[AXES]
+    cdef idx_t s_step[AXES]
+    cdef idx_t d_step[AXES]
+    cdef real held[36 * 16]
+    cdef const real* s
+    for j in range(columns):
+        if j < low or j >= high:
+            memset(target + j * column, 0, <size_t> column * sizeof(real))
+    if (cells.low[0] == 0 and cells.low[1] == 0 and cells.high[0] == planes
+            and cells.high[1] == rows and points[0] == 1 and points[1] > 1):
+        lines(KIND, points[1], high - low, first + low * cells.step[2], cells.step[1],
+              cells.step[2], target + low * column, LANES, column, NULL, ALL_CELLS)
+        return
+    flat[0], flat[1], flat[2] = 1, points[0], points[1]
+    s_step[0], s_step[1], s_step[2] = 0, rows * LANES, LANES
+    d_step[0], d_step[1], d_step[2] = 0, points[1] * LANES, LANES
+    for j in range(low, high):
+        s = first + j * cells.step[2]
+        for i0 in range(planes):
+            for i1 in range(rows):
+                (<vec*> held)[i0 * rows + i1] = (
+                    (<const vec*> (s + i0 * cells.step[0] + i1 * cells.step[1]))[0]
+                    if cells.low[0] <= i0 < cells.high[0] and cells.low[1] <= i1 < cells.high[1]
+                    else splat(0))
+        if points[1] == 1:
+            (<vec*> (target + j * column))[0] = (<vec*> held)[0]
+        elif points[0] == 1:
+            lines(KIND, points[1], 1, held, LANES, 0, target + j * column, LANES, 0, NULL,
+                  ALL_CELLS)
+        else:
+            plane(KIND, flat, held, s_step, target + j * column, d_step, spare, NULL, WHOLE_TILE)
+
+
+cdef inline void transform_part(transform_t KIND, const winograd_t* self, const side_t* side,
+                                const run_of_tiles_t* part, const real* x, idx_t channels,
+                                idx_t pixel, real* strip, real* target, idx_t point, idx_t row,
+                                real* spare) noexcept nogil:
+    cdef const idx_t* points = &self.points[0]
+    cdef idx_t rows = points[0] * points[1], column = rows * LANES, i, j, c
+    cdef idx_t columns = side.tile[2] + (part.count - 1) * side.next_tile
+    cdef real* held = spare + 216 * LANES
+    cdef cells_t cells = find_cells(self, side, part, x, channels, pixel, strip)
+    for i in range(pixel // LANES):
+        c = i * LANES
+        transform_columns(KIND, points, side, &cells, columns, cells.first + c, held, spare)
+        for j in range(part.count):
+            lines(KIND, points[2], rows, held + j * side.next_tile * column, column, LANES,
+                  target + j * row + c, point, points[2] * point, NULL, ALL_CELLS)
 
 
 cdef void transform_run(transform_t kind, const winograd_t* self, const side_t* side,
@@ -157,26 +201,15 @@ cdef void transform_run(transform_t kind, const winograd_t* self, const side_t* 
 
     Tiles are `row` apart, points `point`.
     """
-    cdef run_of_tiles_t part
-    cdef cells_t cells
-    cdef idx_t step[AXES]
-    cdef idx_t i, j, c, done = 0
-    cdef const real* tile
-    cdef const reach_t* reach
-    steps_of(self.points, point, step)
-    while done < run.count:
-        part = next_part(self, side, run, done, whole_pixels(side, channels, pixel))
-        cells = find_cells(self, side, &part, x, channels, pixel, strip)
-        reach = &cells.reach[0] if cells.edge else NULL
-        for j in range(part.count):
-            tile = cells.first + j * side.next_tile * cells.step[2]
-            for i in range(pixel // LANES):
-                c = i * LANES
-                if kind == INPUT:
-                    transform_input(self.points, tile + c, cells.step, target + c, step, spare,
-                                    reach)
-                else:
-                    transform_grad_output(self.points, tile + c, cells.step, target + c, step,
-                                          spare, reach)
-            target = target + row
-        done += part.count
+    cdef run_of_tiles_t part = run[0]
+    cdef idx_t most = tiles_at_once(self, side, pixel), end = run.tile[2] + run.count
+    while part.tile[2] < end:
+        part.count = min(even(run.count, most), end - part.tile[2])
+        if kind == INPUT:
+            transform_part(INPUT, self, side, &part, x, channels, pixel, strip, target, point,
+                           row, spare)
+        else:
+            transform_part(GRAD_OUTPUT, self, side, &part, x, channels, pixel, strip, target,
+                           point, row, spare)
+        part.tile[2] += part.count
+        target = target + part.count * row

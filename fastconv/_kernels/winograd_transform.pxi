@@ -36,13 +36,20 @@ cdef extern from *:
     #define AT_MINUS_A_OF_5 (-1 / (2 * A2 * (POINT_A + POINT_B)))
     #define AT_B_OF_5 (1 / (POINT_B * (B2 - A2)))
     #define HALF ((real)0.5)
+    /* More than any tile has. */
+    #define ALL_CELLS 8
+    static const ptrdiff_t WHOLE_TILE[3] = {ALL_CELLS, ALL_CELLS, ALL_CELLS};
     """
     real POINT_A, POINT_B, A2, B2, A3, B3, ROOTS, PRODUCT, AT_0, AT_A, AT_B, HALF
     real AT_0_OF_5, AT_A_OF_5, AT_MINUS_A_OF_5, AT_B_OF_5
+    const idx_t* WHOLE_TILE
+    enum:
+        ALL_CELLS
 
 
 cdef enum:
     MOST_POINTS = 6     # along an axis
+    SPARE_CELLS = 460   # vectors: a tile, and another one or COLUMN_CELLS
 
 
 cdef enum transform_t:
@@ -69,14 +76,7 @@ cdef inline idx_t length_after(transform_t KIND, idx_t points) noexcept nogil:
             else points - taps_at(points) + 1 if KIND == OUTPUT else points)
 
 
-cdef struct reach_t:
-    # Cells of a tile along one axis that there are: those past an edge are zero, and not stored.
-    idx_t low, high
-
-
-cdef inline vec get(const real* s, idx_t step, int i, const reach_t* read) noexcept nogil:
-    if read != NULL and not read.low <= i < read.high:
-        return splat(0)
+cdef inline vec get(const real* s, idx_t step, int i) noexcept nogil:
     return loaded_once((<const vec*> (s + i * step))[0])
 
 
@@ -93,9 +93,10 @@ cdef struct finish_t:
     const real* o
 
 
-cdef inline void put_output(const finish_t* finish, const reach_t* stored, real* d, idx_t step,
-                            int i, vec x) noexcept nogil:
-    if stored != NULL and i >= stored.high:
+cdef inline void put_output(const finish_t* finish, idx_t cells, real* d, idx_t step, int i,
+                            vec x) noexcept nogil:
+    # Of 4 cells at most.
+    if i >= cells:
         return
     if finish != NULL:
         x = x + (<const vec*> finish.bias)[0]
@@ -108,16 +109,15 @@ cdef inline void put_output(const finish_t* finish, const reach_t* stored, real*
 
 
 cdef inline void line_of_6(transform_t KIND, const real* s, idx_t s_step, real* d,
-                           idx_t d_step, const finish_t* finish, const reach_t* read,
-                           const reach_t* stored) noexcept nogil:
-    cdef vec s0 = get(s, s_step, 0, read), s1 = get(s, s_step, 1, read)
-    cdef vec s2 = get(s, s_step, 2, read), s3 = s0, s4 = s0, s5 = s0
+                           idx_t d_step, const finish_t* finish, idx_t cells) noexcept nogil:
+    cdef vec s0 = get(s, s_step, 0), s1 = get(s, s_step, 1)
+    cdef vec s2 = get(s, s_step, 2), s3 = s0, s4 = s0, s5 = s0
     cdef vec even_a, even_b, odd_a, odd_b
     if KIND != FILTER:
-        s3 = get(s, s_step, 3, read)
+        s3 = get(s, s_step, 3)
     if KIND != FILTER and KIND != GRAD_OUTPUT:
-        s4 = get(s, s_step, 4, read)
-        s5 = get(s, s_step, 5, read)
+        s4 = get(s, s_step, 4)
+        s5 = get(s, s_step, 5)
     if KIND == INPUT:
         even_a = s4 - s2 * B2
         odd_a = (s3 - s1 * B2) * POINT_A
@@ -145,10 +145,10 @@ cdef inline void line_of_6(transform_t KIND, const real* s, idx_t s_step, real* 
         odd_a = s1 - s2
         even_b = s3 + s4
         odd_b = s3 - s4
-        put_output(finish, stored, d, d_step, 0, s0 + even_a + even_b)
-        put_output(finish, stored, d, d_step, 1, odd_a * POINT_A + odd_b * POINT_B)
-        put_output(finish, stored, d, d_step, 2, even_a * A2 + even_b * B2)
-        put_output(finish, stored, d, d_step, 3, odd_a * A3 + odd_b * B3 + s5)
+        put_output(finish, cells, d, d_step, 0, s0 + even_a + even_b)
+        put_output(finish, cells, d, d_step, 1, odd_a * POINT_A + odd_b * POINT_B)
+        put_output(finish, cells, d, d_step, 2, even_a * A2 + even_b * B2)
+        put_output(finish, cells, d, d_step, 3, odd_a * A3 + odd_b * B3 + s5)
     elif KIND == GRAD_OUTPUT:
         even_a = s0 + s2 * A2
         odd_a = s1 * POINT_A + s3 * A3
@@ -171,13 +171,12 @@ cdef inline void line_of_6(transform_t KIND, const real* s, idx_t s_step, real* 
 
 
 cdef inline void line_of_4(transform_t KIND, const real* s, idx_t s_step, real* d,
-                           idx_t d_step, const finish_t* finish, const reach_t* read,
-                           const reach_t* stored) noexcept nogil:
-    cdef vec s0 = get(s, s_step, 0, read), s1 = get(s, s_step, 1, read), s2 = s0, s3 = s0
+                           idx_t d_step, const finish_t* finish, idx_t cells) noexcept nogil:
+    cdef vec s0 = get(s, s_step, 0), s1 = get(s, s_step, 1), s2 = s0, s3 = s0
     if KIND != GRAD_OUTPUT:
-        s2 = get(s, s_step, 2, read)
+        s2 = get(s, s_step, 2)
     if KIND != GRAD_OUTPUT and KIND != FILTER:
-        s3 = get(s, s_step, 3, read)
+        s3 = get(s, s_step, 3)
     if KIND == INPUT:
         put(d, d_step, 0, s0 - s2)
         put(d, d_step, 1, s2 + s1)
@@ -189,8 +188,8 @@ cdef inline void line_of_4(transform_t KIND, const real* s, idx_t s_step, real* 
         put(d, d_step, 2, (s0 + s2) * HALF - s1 * HALF)
         put(d, d_step, 3, s2)
     elif KIND == OUTPUT:
-        put_output(finish, stored, d, d_step, 0, s0 + s1 + s2)
-        put_output(finish, stored, d, d_step, 1, s1 - s2 + s3)
+        put_output(finish, cells, d, d_step, 0, s0 + s1 + s2)
+        put_output(finish, cells, d, d_step, 1, s1 - s2 + s3)
     elif KIND == GRAD_OUTPUT:
         put(d, d_step, 0, s0)
         put(d, d_step, 1, s0 + s1)
@@ -203,15 +202,14 @@ cdef inline void line_of_4(transform_t KIND, const real* s, idx_t s_step, real* 
 
 
 cdef inline void line_of_5(transform_t KIND, const real* s, idx_t s_step, real* d,
-                           idx_t d_step, const finish_t* finish, const reach_t* read,
-                           const reach_t* stored) noexcept nogil:
-    cdef vec s0 = get(s, s_step, 0, read), s1 = get(s, s_step, 1, read)
+                           idx_t d_step, const finish_t* finish, idx_t cells) noexcept nogil:
+    cdef vec s0 = get(s, s_step, 0), s1 = get(s, s_step, 1)
     cdef vec s2 = s0, s3 = s0, s4 = s0, even, odd
     if KIND != FILTER:
-        s2 = get(s, s_step, 2, read)
-        s3 = get(s, s_step, 3, read)
+        s2 = get(s, s_step, 2)
+        s3 = get(s, s_step, 3)
     if KIND != FILTER and KIND != GRAD_OUTPUT:
-        s4 = get(s, s_step, 4, read)
+        s4 = get(s, s_step, 4)
     if KIND == INPUT:
         even = s3 - s2 * POINT_B
         odd = s2 - s1 * POINT_B
@@ -229,10 +227,10 @@ cdef inline void line_of_5(transform_t KIND, const real* s, idx_t s_step, real* 
     elif KIND == OUTPUT:
         even = s1 + s2
         odd = s1 - s2
-        put_output(finish, stored, d, d_step, 0, s0 + even + s3)
-        put_output(finish, stored, d, d_step, 1, odd * POINT_A + s3 * POINT_B)
-        put_output(finish, stored, d, d_step, 2, even * A2 + s3 * B2)
-        put_output(finish, stored, d, d_step, 3, odd * A3 + s3 * B3 + s4)
+        put_output(finish, cells, d, d_step, 0, s0 + even + s3)
+        put_output(finish, cells, d, d_step, 1, odd * POINT_A + s3 * POINT_B)
+        put_output(finish, cells, d, d_step, 2, even * A2 + s3 * B2)
+        put_output(finish, cells, d, d_step, 3, odd * A3 + s3 * B3 + s4)
     elif KIND == GRAD_OUTPUT:
         even = s0 + s2 * A2
         odd = s1 * POINT_A + s3 * A3
@@ -250,18 +248,17 @@ cdef inline void line_of_5(transform_t KIND, const real* s, idx_t s_step, real* 
 
 
 cdef inline void line_of_3(transform_t KIND, const real* s, idx_t s_step, real* d,
-                           idx_t d_step, const finish_t* finish, const reach_t* read,
-                           const reach_t* stored) noexcept nogil:
-    cdef vec s0 = get(s, s_step, 0, read), s1 = get(s, s_step, 1, read), s2 = s0
+                           idx_t d_step, const finish_t* finish, idx_t cells) noexcept nogil:
+    cdef vec s0 = get(s, s_step, 0), s1 = get(s, s_step, 1), s2 = s0
     if KIND != FILTER and KIND != GRAD_OUTPUT:
-        s2 = get(s, s_step, 2, read)
+        s2 = get(s, s_step, 2)
     if KIND == INPUT:
         put(d, d_step, 0, s0 - s1)
         put(d, d_step, 1, s1)
         put(d, d_step, 2, s2 - s1)
     elif KIND == OUTPUT:
-        put_output(finish, stored, d, d_step, 0, s0 + s1)
-        put_output(finish, stored, d, d_step, 1, s1 + s2)
+        put_output(finish, cells, d, d_step, 0, s0 + s1)
+        put_output(finish, cells, d, d_step, 1, s1 + s2)
     elif KIND == GRAD_FILTER:
         put(d, d_step, 0, s0 + s1)
         put(d, d_step, 1, s1 + s2)
@@ -274,122 +271,73 @@ cdef inline void line_of_3(transform_t KIND, const real* s, idx_t s_step, real* 
 
 cdef inline void lines(transform_t KIND, idx_t points, idx_t count, const real* s, idx_t s_step,
                        idx_t s_line, real* d, idx_t d_step, idx_t d_line,
-                       const finish_t* finish, const reach_t* read,
-                       const reach_t* stored) noexcept nogil:
-    """Some lines, from one to the next by s_line and d_line."""
+                       const finish_t* finish, idx_t cells) noexcept nogil:
+    """Some lines, from one to the next by s_line and d_line; of an OUTPUT so many cells are kept."""
     cdef idx_t i
     if points == MOST_POINTS:
         for i in range(count):
-            line_of_6(KIND, s + i * s_line, s_step, d + i * d_line, d_step, finish, read, stored)
+            line_of_6(KIND, s + i * s_line, s_step, d + i * d_line, d_step, finish, cells)
     elif points == 5:
         for i in range(count):
-            line_of_5(KIND, s + i * s_line, s_step, d + i * d_line, d_step, finish, read, stored)
+            line_of_5(KIND, s + i * s_line, s_step, d + i * d_line, d_step, finish, cells)
     elif points == 4:
         for i in range(count):
-            line_of_4(KIND, s + i * s_line, s_step, d + i * d_line, d_step, finish, read, stored)
+            line_of_4(KIND, s + i * s_line, s_step, d + i * d_line, d_step, finish, cells)
     else:
         for i in range(count):
-            line_of_3(KIND, s + i * s_line, s_step, d + i * d_line, d_step, finish, read, stored)
-
-
-cdef inline const reach_t* along(const reach_t* reach, int axis) noexcept nogil:
-    if reach == NULL:
-        return NULL
-    return reach + axis
-
-
-cdef inline void clear_cells(real* d, idx_t first, idx_t last) noexcept nogil:
-    """Cells that are vectors, side by side."""
-    cdef idx_t i
-    for i in range(first, last):
-        (<vec*> (d + i * LANES))[0] = splat(0)
+            line_of_3(KIND, s + i * s_line, s_step, d + i * d_line, d_step, finish, cells)
 
 
 cdef inline void plane(transform_t KIND, const idx_t* points, const real* s, const idx_t* s_step,
                        real* d, const idx_t* d_step, real* spare, const finish_t* finish,
-                       const reach_t* read, const reach_t* stored) noexcept nogil:
+                       const idx_t* cells) noexcept nogil:
     """The last two axes.  What lies between them has steps that the compiler knows."""
-    cdef idx_t first = 0, rows = length_before(KIND, points[1]), last = rows
-    cdef idx_t columns = length_after(KIND, points[2])
-    if read != NULL:
-        first, last = read[1].low, read[1].high
-        clear_cells(spare, 0, first * MOST_POINTS)
-        clear_cells(spare, last * MOST_POINTS, rows * MOST_POINTS)
-    if stored != NULL:
-        columns = stored[2].high
-    lines(KIND, points[2], last - first, s + first * s_step[1], s_step[2], s_step[1],
-          spare + first * MOST_POINTS * LANES, LANES, MOST_POINTS * LANES, NULL,
-          along(read, 2), NULL)
-    lines(KIND, points[1], columns, spare, MOST_POINTS * LANES, LANES, d, d_step[1], d_step[2],
-          finish, NULL, along(stored, 1))
+    lines(KIND, points[2], length_before(KIND, points[1]), s, s_step[2], s_step[1],
+          spare, LANES, MOST_POINTS * LANES, NULL, ALL_CELLS)
+    lines(KIND, points[1], min(cells[2], length_after(KIND, points[2])), spare,
+          MOST_POINTS * LANES, LANES, d, d_step[1], d_step[2], finish, cells[1])
 
 
 cdef inline void transform(transform_t KIND, const idx_t* points, const real* s,
                            const idx_t* s_step, real* d, const idx_t* d_step, real* spare,
-                           const finish_t* finish, const reach_t* read,
-                           const reach_t* stored) noexcept nogil:
+                           const finish_t* finish, const idx_t* cells) noexcept nogil:
     """All axes of one tile, a vector in each cell, the last axis first.
 
-    An axis of one point is absent.  `spare` holds two tiles of vectors.  `read` and `stored`: how
-    far a tile at an edge reaches along each axis; NULL of any other.
+    An axis of one point is absent.  `spare` holds two tiles of vectors.  `cells`: how many of an
+    OUTPUT are kept along each axis.
     """
-    cdef idx_t rows = length_after(KIND, points[1]), columns = length_after(KIND, points[2]), i
+    cdef idx_t rows = min(cells[1], length_after(KIND, points[1]))
+    cdef idx_t columns = min(cells[2], length_after(KIND, points[2])), i
     cdef idx_t step[AXES]
     cdef real* planes = spare + 216 * LANES
     if points[1] == 1:
-        lines(KIND, points[2], 1, s, s_step[2], 0, d, d_step[2], 0, finish, along(read, 2),
-              along(stored, 2))
+        lines(KIND, points[2], 1, s, s_step[2], 0, d, d_step[2], 0, finish, cells[2])
         return
     if points[0] == 1:
-        plane(KIND, points, s, s_step, d, d_step, spare, finish, read, stored)
+        plane(KIND, points, s, s_step, d, d_step, spare, finish, cells)
         return
     step[2] = LANES
     step[1] = MOST_POINTS * LANES
     step[0] = MOST_POINTS * MOST_POINTS * LANES
     for i in range(length_before(KIND, points[0])):
-        if read != NULL and not read[0].low <= i < read[0].high:
-            clear_cells(planes + i * step[0], 0, MOST_POINTS * MOST_POINTS)
-        else:
-            plane(KIND, points, s + i * s_step[0], s_step, planes + i * step[0], step, spare,
-                  NULL, read, NULL)
-    if stored != NULL:
-        rows, columns = stored[1].high, stored[2].high
+        plane(KIND, points, s + i * s_step[0], s_step, planes + i * step[0], step, spare, NULL,
+              WHOLE_TILE)
     for i in range(rows):
         lines(KIND, points[0], columns, planes + i * step[1], step[0], LANES,
-              d + i * d_step[1], d_step[0], d_step[2], finish, NULL, along(stored, 0))
-
-
-cdef void transform_input(const idx_t* points, const real* s, const idx_t* s_step, real* d,
-                          const idx_t* d_step, real* spare, const reach_t* reach) noexcept nogil:
-    if reach == NULL:
-        transform(INPUT, points, s, s_step, d, d_step, spare, NULL, NULL, NULL)
-    else:
-        transform(INPUT, points, s, s_step, d, d_step, spare, NULL, reach, NULL)
+              d + i * d_step[1], d_step[0], d_step[2], finish, cells[0])
 
 
 cdef void transform_filter(const idx_t* points, const real* s, const idx_t* s_step, real* d,
                            const idx_t* d_step, real* spare) noexcept nogil:
-    transform(FILTER, points, s, s_step, d, d_step, spare, NULL, NULL, NULL)
+    transform(FILTER, points, s, s_step, d, d_step, spare, NULL, WHOLE_TILE)
 
 
 cdef void transform_output(const idx_t* points, const real* s, const idx_t* s_step, real* d,
                            const idx_t* d_step, real* spare, const finish_t* finish,
-                           const reach_t* reach) noexcept nogil:
-    if reach == NULL:
-        transform(OUTPUT, points, s, s_step, d, d_step, spare, finish, NULL, NULL)
-    else:
-        transform(OUTPUT, points, s, s_step, d, d_step, spare, finish, NULL, reach)
-
-
-cdef void transform_grad_output(const idx_t* points, const real* s, const idx_t* s_step, real* d,
-                                const idx_t* d_step, real* spare,
-                                const reach_t* reach) noexcept nogil:
-    if reach == NULL:
-        transform(GRAD_OUTPUT, points, s, s_step, d, d_step, spare, NULL, NULL, NULL)
-    else:
-        transform(GRAD_OUTPUT, points, s, s_step, d, d_step, spare, NULL, reach, NULL)
+                           const idx_t* cells) noexcept nogil:
+    transform(OUTPUT, points, s, s_step, d, d_step, spare, finish, cells)
 
 
 cdef void transform_grad_filter(const idx_t* points, const real* s, const idx_t* s_step, real* d,
                                 const idx_t* d_step, real* spare) noexcept nogil:
-    transform(GRAD_FILTER, points, s, s_step, d, d_step, spare, NULL, NULL, NULL)
+    transform(GRAD_FILTER, points, s, s_step, d, d_step, spare, NULL, WHOLE_TILE)
