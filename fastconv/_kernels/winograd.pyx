@@ -159,11 +159,16 @@ def grad_input(const real[:, :, :, :, :] grad_output, const real[:, :, :, :, :, 
 
 
 def grad_weight(const real[:, :, :, :, :] x, const real[:, :, :, :, :] grad_output,
-                real[:, :, :, :, :, ::1] grad, tuple stride, tuple pad, int num_threads):
-    """grad (G, O, I, *kernel), C-contiguous = sum over batch and positions."""
+                real[:, :, :, :, :, ::1] grad, real[::1] grad_bias, tuple stride, tuple pad,
+                int num_threads):
+    """grad (G, O, I, *kernel), C-contiguous = sum over batch and positions.
+
+    grad_bias (G * O,), unless it is None: the same sum of grad_output alone.
+    """
     cdef conv_t p = describe(x, grad, grad_output, stride, (1, 1, 1), pad)
+    cdef real* bias = &grad_bias[0] if grad_bias is not None else NULL
     cdef int status
     with nogil:
         status = winograd_grad_weight(&p, &x[0, 0, 0, 0, 0], &grad_output[0, 0, 0, 0, 0],
-                                      &grad[0, 0, 0, 0, 0, 0], num_threads)
+                                      &grad[0, 0, 0, 0, 0, 0], bias, num_threads)
     return status

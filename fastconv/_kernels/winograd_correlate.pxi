@@ -186,7 +186,7 @@ cdef void winograd_task(const winograd_t* self, idx_t index, const real* x, cons
             transform_run(INPUT, self, &side, &run, x + group * p.in_channels * p.in_channel,
                           p.in_channels, self.pixel, shop.strip,
                           shop.input + tiles * self.row + phase * self.pixel,
-                          self.input_point, self.row, shop.spare)
+                          self.input_point, self.row, NULL, shop.spare)
         tiles += run.count
     if shared != NULL:
         filters = shared + group * self.n_blocks * self.block_elements

@@ -5,7 +5,8 @@
 # At each point, input channels are the rows of the register tile and output channels its lanes; the
 # sum runs over tiles.  The sums of a chunk of in channels and a chunk of out channels stay in L2
 # while tiles go by.  Long sums are cut into parts by the problem, each part goes back to taps by
-# itself, and parts are added in order.
+# itself, and parts are added in order.  The gradient for the bias, the sum of grad_output, is taken
+# while that is transformed.
 
 cdef enum:
     SUM_BYTES = 768 * 1024      # of a task, in L2
@@ -22,6 +23,7 @@ cdef struct winograd_grad_t:
     idx_t n_units, n_parts      # units of tiles in all, and parts of the sum
     idx_t sum_point, sum_block  # from point to point of the sums of a block, from block to block
     idx_t part_elements         # of all weights
+    idx_t part_biases           # of all biases, each block in whole vectors
 
 
 cdef void winograd_grad_plan(winograd_grad_t* self, const conv_t* problem) noexcept nogil:
@@ -61,6 +63,7 @@ cdef void winograd_grad_plan(winograd_grad_t* self, const conv_t* problem) noexc
     self.sum_block = base.n_points * self.sum_point
     self.part_elements = (p.groups * p.out_channels * p.in_channels
                           * p.kernel[0] * p.kernel[1] * p.kernel[2])
+    self.part_biases = p.groups * base.n_blocks * base.width
 
 
 cdef idx_t grad_cost(const winograd_grad_t* self) noexcept nogil:
@@ -165,9 +168,12 @@ cdef void store_taps(const winograd_grad_t* self, idx_t group, idx_t c0, idx_t c
 
 
 cdef void winograd_grad_task(const winograd_grad_t* self, idx_t index, const real* x,
-                             const real* g, real* grad, real* parts,
+                             const real* g, real* grad, real* parts, real* biases,
                              real* scratch) noexcept nogil:
-    """One part of the sum, for one chunk of in channels and one of out channels."""
+    """One part of the sum, for one chunk of in channels and one of out channels.
+
+    `biases`: [part][group][block][lane], or NULL.
+    """
     cdef const winograd_t* base = &self.base
     cdef const conv_t* p = &base.p
     cdef idx_t part = index % self.n_parts, rest = index // self.n_parts
@@ -177,9 +183,12 @@ cdef void winograd_grad_task(const winograd_grad_t* self, idx_t index, const rea
     cdef side_t input, grad_output = grad_output_side(base)
     cdef grad_workshop_t shop
     cdef run_of_tiles_t run
+    cdef real* totals = NULL
     rest //= self.c_chunks
     chunk = rest % self.k_chunks
     group = rest // self.k_chunks
+    if biases != NULL:
+        biases = biases + part * self.part_biases + group * base.n_blocks * base.width
     lay_out_grad(self, scratch, &shop)
     memset(shop.sums, 0, <size_t> (self.k_chunk * self.sum_block) * sizeof(real))
     x = x + (group * p.in_channels + c0) * p.in_channel
@@ -195,18 +204,22 @@ cdef void winograd_grad_task(const winograd_grad_t* self, idx_t index, const rea
                 input = input_side(base, phase)
                 transform_run(INPUT, base, &input, &run, x, channels, self.pixel, shop.strip,
                               shop.input + tiles * base.row + phase * self.pixel,
-                              base.input_point, base.row, shop.spare)
+                              base.input_point, base.row, NULL, shop.spare)
             tiles += run.count
         for block in range(chunk * self.k_chunk, min(base.n_blocks, (chunk + 1) * self.k_chunk)):
             width = block_width(base, block)
             k0 = block * base.width
+            # Of all chunks of in channels the first one.
+            totals = biases + k0 if biases != NULL and c0 == 0 else NULL
+            if totals != NULL and unit == part * self.n_units // self.n_parts:
+                clear(totals, width)
             tiles = 0
             for r in range(first, last):
                 run = find_run(base, r)
                 transform_run(GRAD_OUTPUT, base, &grad_output, &run, g + k0 * p.out_channel,
                               min(width, p.out_channels - k0), width, shop.strip,
                               shop.grad_output + tiles * width, base.product_point, width,
-                              shop.spare)
+                              totals, shop.spare)
                 tiles += run.count
             add_products(self, tiles, channels, width, shop.input, shop.grad_output,
                          shop.sums + (block - chunk * self.k_chunk) * self.sum_block)
@@ -228,18 +241,33 @@ cdef void add_grad_parts(const winograd_grad_t* self, idx_t index, idx_t share, 
 
 cdef void winograd_grad_share(const winograd_grad_t* self, idx_t thread, shares_t* shares,
                               const real* x, const real* g, real* grad, real* parts,
-                              real* scratch) noexcept nogil:
+                              real* biases, real* scratch) noexcept nogil:
     cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
     cdef idx_t task = next_task(shares, thread)
     while task >= 0:
-        winograd_grad_task(self, task, x, g, grad, parts, scratch)
+        winograd_grad_task(self, task, x, g, grad, parts, biases, scratch)
         task = next_task(shares, thread)
     set_float_mode(mode)
 
 
+cdef void add_bias_totals(const winograd_grad_t* self, const real* biases,
+                          real* grad_bias) noexcept nogil:
+    """The sum of all parts, in order."""
+    cdef const conv_t* p = &self.base.p
+    cdef idx_t lanes = self.base.n_blocks * self.base.width, group, k, part
+    cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
+    for group in range(p.groups):
+        for k in range(p.out_channels):
+            grad_bias[group * p.out_channels + k] = biases[group * lanes + k]
+            for part in range(1, self.n_parts):
+                grad_bias[group * p.out_channels + k] += (
+                    biases[part * self.part_biases + group * lanes + k])
+    set_float_mode(mode)
+
+
 cdef int winograd_grad_weight(const conv_t* problem, const real* x, const real* g, real* grad,
-                              int num_threads) noexcept nogil:
-    """grad is C-contiguous: (G, O, I, *kernel)."""
+                              real* grad_bias, int num_threads) noexcept nogil:
+    """grad is C-contiguous: (G, O, I, *kernel); grad_bias may be NULL."""
     cdef winograd_grad_t self
     cdef grad_workshop_t shop
     cdef idx_t i, elements, shared, share = 4096
@@ -247,20 +275,27 @@ cdef int winograd_grad_weight(const conv_t* problem, const real* x, const real* 
     cdef shares_t shares
     cdef void* memory
     cdef real* parts
+    cdef real* biases
     cdef real* scratch
     winograd_grad_plan(&self, problem)
     elements = lay_out_grad(&self, NULL, &shop)
     shared = round_up((self.n_parts - 1) * self.part_elements, ALIGN)
-    memory = take_scratch(<size_t> (shared + num_threads * elements) * sizeof(real) + ALIGN)
+    memory = take_scratch(<size_t> (
+        shared + round_up(self.n_parts * self.part_biases, ALIGN) + num_threads * elements)
+        * sizeof(real) + ALIGN)
     if memory == NULL:
         return NO_MEMORY
     parts = <real*> aligned(memory)
-    scratch = parts + shared
+    biases = parts + shared
+    scratch = biases + round_up(self.n_parts * self.part_biases, ALIGN)
     share_out(&shares, self.base.p.groups * self.k_chunks * self.c_chunks * self.n_parts,
               num_threads)
     for i in prange(num_threads, num_threads=num_threads, schedule="static", chunksize=1):
         winograd_grad_share(&self, i, &shares, x, g, grad, parts,
+                            biases if grad_bias != NULL else NULL,
                             scratch + omp_get_thread_num() * elements)
+    if grad_bias != NULL:
+        add_bias_totals(&self, biases, grad_bias)
     if self.n_parts > 1:
         for i in prange(ceil_div(self.part_elements, share), num_threads=num_threads,
                         schedule="static"):

@@ -176,10 +176,25 @@ cdef inline void transform_columns(transform_t KIND, const idx_t* points, const 
             plane(KIND, flat, held, s_step, target + j * column, d_step, spare, NULL, WHOLE_TILE)
 
 
+cdef inline vec sum_cells(const cells_t* cells, const real* first) noexcept nogil:
+    """A vector of all cells; its rows apart, as that hides the latency of adding."""
+    cdef vec rows[4]
+    cdef idx_t i0, i1, j
+    cdef const real* row
+    for i1 in range(4):
+        rows[i1] = splat(0)
+    for i0 in range(cells.low[0], cells.high[0]):
+        for j in range(cells.low[2], cells.high[2]):
+            row = first + i0 * cells.step[0] + j * cells.step[2]
+            for i1 in range(cells.low[1], cells.high[1]):
+                rows[i1 % 4] = rows[i1 % 4] + (<const vec*> (row + i1 * cells.step[1]))[0]
+    return (rows[0] + rows[1]) + (rows[2] + rows[3])
+
+
 cdef inline void transform_part(transform_t KIND, const winograd_t* self, const side_t* side,
                                 const run_of_tiles_t* part, const real* x, idx_t channels,
                                 idx_t pixel, real* strip, real* target, idx_t point, idx_t row,
-                                real* spare) noexcept nogil:
+                                real* totals, real* spare) noexcept nogil:
     cdef const idx_t* points = &self.points[0]
     cdef idx_t rows = points[0] * points[1], column = rows * LANES, i, j, c
     cdef idx_t columns = side.tile[2] + (part.count - 1) * side.next_tile
@@ -191,15 +206,18 @@ cdef inline void transform_part(transform_t KIND, const winograd_t* self, const 
         for j in range(part.count):
             lines(KIND, points[2], rows, held + j * side.next_tile * column, column, LANES,
                   target + j * row + c, point, points[2] * point, NULL, ALL_CELLS)
+        if totals != NULL:
+            (<vec*> (totals + c))[0] = (<vec*> (totals + c))[0] + sum_cells(
+                &cells, cells.first + c)
 
 
 cdef void transform_run(transform_t kind, const winograd_t* self, const side_t* side,
                         const run_of_tiles_t* run, const real* x, idx_t channels, idx_t pixel,
-                        real* strip, real* target, idx_t point, idx_t row,
+                        real* strip, real* target, idx_t point, idx_t row, real* totals,
                         real* spare) noexcept nogil:
     """[point][tile][channel] of one run, INPUT or GRAD_OUTPUT, the channels in whole vectors.
 
-    Tiles are `row` apart, points `point`.
+    Tiles are `row` apart, points `point`.  A GRAD_OUTPUT is added up in `totals`, if that is there.
     """
     cdef run_of_tiles_t part = run[0]
     cdef idx_t most = tiles_at_once(self, side, pixel), end = run.tile[2] + run.count
@@ -207,9 +225,9 @@ cdef void transform_run(transform_t kind, const winograd_t* self, const side_t* 
         part.count = min(even(run.count, most), end - part.tile[2])
         if kind == INPUT:
             transform_part(INPUT, self, side, &part, x, channels, pixel, strip, target, point,
-                           row, spare)
+                           row, NULL, spare)
         else:
             transform_part(GRAD_OUTPUT, self, side, &part, x, channels, pixel, strip, target,
-                           point, row, spare)
+                           point, row, totals, spare)
         part.tile[2] += part.count
         target = target + part.count * row

@@ -94,24 +94,21 @@ def run_grad_input(geometry, grad_output, filters, bias, grad, num_threads, slop
 
 def run_grad_weight(geometry, x, grad_output, weight, needs, num_threads):
     need_weight, need_bias = needs
-    grad_weight = grad_bias = None
-    if need_weight:
-        shape = *weight.shape[:2], *_whole_kernel(geometry)
-        grad_weight = _arrays.empty(geometry.op, shape, weight.dtype)
-        kernel = _kernels.winograd[x.dtype.char]
-        stride, _, pad = geometry.kernel_args
-        threads = _threads.effective(geometry.op, num_threads, geometry.work)
-        status = kernel.grad_weight(
-            _arrays.expand_space(x), _arrays.expand_space(grad_output),
-            _run.filters(grad_weight, geometry.groups), stride, pad, threads,
-        )  # fmt: skip
-        _run.check_status(geometry.op, status)
-        if grad_weight.shape != weight.shape:
-            grad_weight = grad_weight[tuple(map(slice, weight.shape))].copy()
-    if need_bias:
-        _, grad_bias = _run.run_grad_weight(
-            geometry, x, grad_output, weight, (False, True), num_threads
-        )
+    if not need_weight:
+        return _run.run_grad_weight(geometry, x, grad_output, weight, needs, num_threads)
+    shape = *weight.shape[:2], *_whole_kernel(geometry)
+    grad_weight = _arrays.empty(geometry.op, shape, weight.dtype)
+    grad_bias = np.empty(grad_output.shape[1], weight.dtype) if need_bias else None
+    kernel = _kernels.winograd[x.dtype.char]
+    stride, _, pad = geometry.kernel_args
+    threads = _threads.effective(geometry.op, num_threads, geometry.work)
+    status = kernel.grad_weight(
+        _arrays.expand_space(x), _arrays.expand_space(grad_output),
+        _run.filters(grad_weight, geometry.groups), grad_bias, stride, pad, threads,
+    )  # fmt: skip
+    _run.check_status(geometry.op, status)
+    if grad_weight.shape != weight.shape:
+        grad_weight = grad_weight[tuple(map(slice, weight.shape))].copy()
     return grad_weight, grad_bias
 
 
