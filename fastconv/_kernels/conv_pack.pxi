@@ -91,10 +91,14 @@ cdef void pack_dense(const correlate_t* self, const real* filters, idx_t used, i
     cdef bint touching = p.w_in == taps, lone = touching and taps == 1
     cdef idx_t length = channels * taps if touching else taps
     cdef idx_t ahead = AHEAD if touching else 2 * p.w_in
-    cdef idx_t slice, at, i, j, c, u, cell, cells
+    cdef idx_t slice, at, i, j, c, u, cell, cells, tap
     cdef const real* source
     cdef real* lanes
     cdef real square[16 * 16]
+    # As in place_in_pack; here, or the stores would have these loaded again for every vector.
+    cdef const idx_t* tap_at = self.tap_at
+    cdef const idx_t* tap_first = self.tap_first
+    cdef const idx_t* tap_chain = self.tap_chain
     for j in range(width // LANES):
         for slice in range(1 if touching else channels):
             c, u = slice, 0
@@ -109,8 +113,9 @@ cdef void pack_dense(const correlate_t* self, const real* filters, idx_t used, i
                 turn_square(source + at, p.w_out, used - j * LANES, end, ahead, square, LANES,
                             cells)
                 for cell in range(cells):
-                    lanes = (target + place_in_pack(self, self.tap_at[u], c, channels) * width
-                             + j * LANES)
+                    tap = tap_at[u]
+                    lanes = target + j * LANES + width * (
+                        tap_first[tap] * (channels - 1) + c * tap_chain[tap] + tap)
                     (<vec*> lanes)[0] = (<const vec*> (square + cell * LANES))[0]
                     u += 1
                     if u == taps:
