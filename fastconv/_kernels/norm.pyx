@@ -325,70 +325,7 @@ def products(const real[:, :, ::1] g, const real[:, :, ::1] x, const real[::1] m
     return OK
 
 
-cdef inline vec scaled(bint BACKWARD, vec x, vec g, vec mean, vec by, vec of_g, vec term,
-                       real slope) noexcept nogil:
-    """Forward, `g` is not looked at."""
-    if BACKWARD:
-        return g * of_g + (x - mean) * by + term
-    return leaky((x - mean) * by + term, slope)
-
-
-cdef inline void scale_plane(bint BACKWARD, const real* x, const real* g, real mean, real by,
-                             real of_g, real term, real slope, real* y, idx_t n) noexcept nogil:
-    cdef idx_t i = 0
-    cdef real value
-    while i + LANES <= n:
-        (<vec*> (y + i))[0] = scaled(BACKWARD, (<const vec*> (x + i))[0],
-                                     (<const vec*> (g + i))[0], splat(mean), splat(by),
-                                     splat(of_g), splat(term), slope)
-        i += LANES
-    while i < n:
-        if BACKWARD:
-            y[i] = g[i] * of_g + (x[i] - mean) * by + term
-        else:
-            value = (x[i] - mean) * by + term
-            y[i] = value if not value < 0 else 0 if slope == 0 else slope * value
-        i += 1
-
-
-cdef inline void scale_row(bint BACKWARD, const real* x, const real* g, const real* mean,
-                           const real* by, const real* of_g, const real* term, real slope,
-                           real* y, idx_t channels) noexcept nogil:
-    cdef idx_t c = 0
-    if channels >= LANES:
-        while c < channels:
-            c = min(c, channels - LANES)
-            (<vec*> (y + c))[0] = scaled(
-                BACKWARD, (<const vec*> (x + c))[0], (<const vec*> (g + c))[0],
-                (<const vec*> (mean + c))[0], (<const vec*> (by + c))[0],
-                (<const vec*> (of_g + c))[0], (<const vec*> (term + c))[0], slope)
-            c += LANES
-        return
-    for c in range(channels):
-        scale_plane(BACKWARD, x + c, g + c, mean[c], by[c], of_g[c], term[c], slope, y + c, 1)
-
-
-cdef void scale_task(const shape_t* s, bint backward, const real* x, const real* g,
-                     const real* mean, const real* by, const real* of_g, const real* term,
-                     real slope, real* y, idx_t begin, idx_t end) noexcept nogil:
-    """Rows, or planes, begin to end."""
-    cdef idx_t i, c, at
-    for i in range(begin, end):
-        if s.lanes:
-            at = i * s.channels
-            if backward:
-                scale_row(True, x + at, g + at, mean, by, of_g, term, slope, y + at, s.channels)
-            else:
-                scale_row(False, x + at, x + at, mean, by, of_g, term, slope, y + at, s.channels)
-        else:
-            c = i % s.channels
-            at = i * s.inner
-            if backward:
-                scale_plane(True, x + at, g + at, mean[c], by[c], of_g[c], term[c], slope, y + at,
-                            s.inner)
-            else:
-                scale_plane(False, x + at, x + at, mean[c], by[c], of_g[c], term[c], slope,
-                            y + at, s.inner)
+include "norm_scale.pxi"
 
 
 def scale(const real[:, :, ::1] x, const real[:, :, ::1] g, const real[::1] mean,
@@ -398,21 +335,12 @@ def scale(const real[:, :, ::1] x, const real[:, :, ::1] g, const real[::1] mean
 
     Without g (None; of_g is not used): y = (x - mean) by + term, negative results times `slope`.
     """
-    cdef shape_t s = shape_of(x)
-    cdef const real* data = &x[0, 0, 0]
-    cdef const real* grad = &g[0, 0, 0] if g is not None else NULL
-    cdef const real* m = &mean[0]
-    cdef const real* b = &by[0]
-    cdef const real* o = &of_g[0]
-    cdef const real* t = &term[0]
+    cdef scale_t s = describe_scale(x, g, mean, by, of_g, term, slope)
     cdef real* target = &y[0, 0, 0]
-    cdef bint backward = g is not None
-    cdef idx_t items = s.outer if s.lanes else s.outer * s.channels
-    cdef idx_t step = max(<idx_t> 1, BLOCK // (s.channels if s.lanes else s.inner)), i
+    cdef idx_t items = x.size // s.item, step = max(<idx_t> 1, BLOCK // s.item), i
     cdef unsigned mode
     for i in prange((items + step - 1) // step, nogil=True, num_threads=num_threads,
                     schedule="static"):
         mode = set_float_mode(FLUSH_DENORMALS)
-        scale_task(&s, backward, data, grad, m, b, o, t, <real> slope, target, i * step,
-                   min(items, (i + 1) * step))
+        scale_items(&s, i * step, min(items, (i + 1) * step), target + i * step * s.item)
         set_float_mode(mode)
