@@ -11,6 +11,7 @@ import numpy as np
 
 from fastconv import _algorithm, _shapes
 from fastconv.functional import (
+    _conv_norm,
     _conv_pool,
     leaky_relu,
     leaky_relu_backward,
@@ -181,6 +182,25 @@ class _Conv(_ConvNd):
         return self._accumulate(
             _conv_pool.backward(geometry, tiles, grad_output, codes, input, weight, needs, slope)
         )
+
+    def _backward_normed(self, grad_output, needs_input_grad, slope, norm):
+        """Of this and the batch normalization behind, in one where that pays."""
+        op, weight = type(self).__name__, self.weight.data
+        geometry = None
+        if self.padding_mode == "zeros" and self._saved is not None:
+            geometry = _conv_norm.plan(
+                op, self.ndim, self._saved[0], weight, self._options(), self.algorithm
+            )
+        if geometry is None:
+            return self._backward(norm.backward(grad_output), needs_input_grad, slope)
+        output, statistics = norm.saved_for_backward()
+        input, _ = self.saved_for_backward()
+        gradients, of_norm = _conv_norm.backward(
+            geometry, grad_output, output, norm._arrays()[0], statistics, input, weight,
+            self._needs(needs_input_grad), slope,
+        )  # fmt: skip
+        norm._accumulate((None, *of_norm))
+        return self._accumulate(gradients)
 
     def _bordered(self, input):
         """(input with its border, options of the functional, the border's pairs or None)."""
