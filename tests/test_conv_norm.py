@@ -1,4 +1,4 @@
-"""A convolution that goes back together with the batch normalization behind it."""
+"""A convolution that runs together with the batch normalization behind it."""
 
 from dataclasses import replace
 from unittest import mock
@@ -44,6 +44,33 @@ def norm_backward(grad, y, scale, mean, inverse):
     )  # fmt: skip
 
 
+def plan_of(case, x, weight, kernels):
+    with isas.using(case.isa):
+        return _conv_norm.plan(
+            case.name, case.ndim, x, weight, options_of(case.options), "direct", kernels
+        )
+
+
+@examples(200)
+@given(case=cases(), layout=st.sampled_from(("C", "channels_last")), far=st.sampled_from((0, 1000)))
+def test_forward_with_every_option(case, layout, far):
+    case = replace(case, batched=True, layouts=(layout, "C", "C"), data="integers")
+    x, weight, bias, _ = case.arrays()
+    bias = None if bias is None else bias + np.array(far, case.dtype)
+    geometry = plan_of(case, x, weight, _conv_norm.FORWARD)
+    assume(geometry is not None)
+    with isas.using(case.isa):
+        y, (mean, variance) = _conv_norm.forward(geometry, x, weight, bias, case.num_threads)
+    want = checks.forward(case, x, weight, bias)
+    np.testing.assert_array_equal(y, want)
+    assert y.strides == want.strides or 1 in y.shape
+    axes = (0, *range(2, y.ndim))
+    eps = np.finfo(case.dtype).eps
+    wide = want.astype(np.float64)
+    np.testing.assert_allclose(mean, wide.mean(axes), 8 * eps, 8 * eps * np.abs(wide).max())
+    np.testing.assert_allclose(variance, wide.var(axes), 64 * eps, eps)
+
+
 @examples(300)
 @given(
     case=cases(),
@@ -54,13 +81,10 @@ def norm_backward(grad, y, scale, mean, inverse):
     before=st.sampled_from((0.0, 1.0, 0.5)),
     needs=st.tuples(st.booleans(), st.booleans(), st.booleans()),
 )
-def test_every_option(case, layout, of_grad, together, affine, before, needs):
+def test_backward_with_every_option(case, layout, of_grad, together, affine, before, needs):
     case = replace(case, batched=True, layouts=(layout, "C", "C"), data="integers")
     x, weight, bias, _ = case.arrays()
-    with isas.using(case.isa):
-        geometry = _conv_norm.plan(
-            case.name, case.ndim, x, weight, options_of(case.options), "direct"
-        )
+    geometry = plan_of(case, x, weight, _conv_norm.BACKWARD)
     y = checks.forward(case, x, weight, bias)
     assume(geometry is not None and y.size > y.shape[1])
     rng = np.random.default_rng(case.seed)
@@ -99,19 +123,20 @@ def test_every_option(case, layout, of_grad, together, affine, before, needs):
 def test_same_bits_for_any_number_of_threads(isa, layout, dtype, space):
     rng = np.random.default_rng(0)
     x = lay_out(rng.standard_normal((36, 6, *space)).astype(dtype), layout)
-    y, grad = (
-        lay_out(rng.standard_normal((36, 20, *space)).astype(dtype), layout) for _ in range(2)
-    )
+    grad = lay_out(rng.standard_normal((36, 20, *space)).astype(dtype), layout)
     weight = rng.standard_normal((20, 6, 3, 3)).astype(dtype)
     saved = np.zeros(20, dtype), np.ones(20, dtype)
     with isas.using(isa):
-        geometry = _conv_norm.plan("test", 2, x, weight, options_of({"padding": 1}), "direct")
+        geometry = _conv_norm.plan(
+            "test", 2, x, weight, options_of({"padding": 1}), "direct", _conv_norm.BACKWARD
+        )
         results = []
         for threads in (1, 2, 3, 7):
+            y, moments = _conv_norm.forward(geometry, x, weight, None, threads)
             gradients, of_norm = _conv_norm.backward(
                 geometry, grad, y, None, saved, x, weight, (True,) * 3, 0.0, threads
             )
-            results.append([each.tobytes() for each in (*gradients, *of_norm)])
+            results.append([each.tobytes() for each in (y, *moments, *gradients, *of_norm)])
     assert all(each == results[0] for each in results)
 
 
@@ -140,7 +165,7 @@ def gradient_of(y):
 
 @pytest.fixture
 def together(monkeypatch):
-    """The normalizations that went back together with their convolutions."""
+    """The channels of the normalizations that went back together with their convolutions."""
     seen = []
     original = _conv_norm.backward
 
@@ -152,7 +177,12 @@ def together(monkeypatch):
         assert g is None, "the gradient of a normalization came by itself"
         return scale(op, x, g, *args, **options)
 
-    scale = _passes.scale
+    def refuse_moments(op, kernel, *args, **options):
+        assert kernel != "moments", "the moments came by themselves"
+        return sums(op, kernel, *args, **options)
+
+    scale, sums = _passes.scale, _passes.sums
+    monkeypatch.setattr(_passes, "sums", refuse_moments)
     monkeypatch.setattr(_conv_norm, "backward", backward)
     monkeypatch.setattr(_passes, "scale", refuse)
     return seen
@@ -177,7 +207,10 @@ def test_values_are_those_of_the_modules(layout, bias, dtype):
     grad = gradient_of(y)
     grad_input = model.backward(grad)
     found = [y, grad_input, *(each.grad for each in model.parameters())]
-    wanted = one_by_one(network(dtype, bias=bias), x, grad)
+    found += model.state_dict().values()
+    model = network(dtype, bias=bias)
+    wanted = one_by_one(model, x, grad)
+    wanted += model.state_dict().values()
     close = 1e-4 if dtype == "f" else 1e-12
     for each, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(each, other, close, close * np.abs(grad).sum())
@@ -185,7 +218,7 @@ def test_values_are_those_of_the_modules(layout, bias, dtype):
 
 @pytest.mark.parametrize("layout", ["C", "channels_last"])
 @pytest.mark.parametrize("order", ["C", "channels_last", "steps"])
-def test_all_go_back_together(layout, order, together):
+def test_all_run_together(layout, order, together):
     model = network("f")
     model.backward(lay_out(gradient_of(model(image("f", layout))), order))
     assert together == [6, 8, 12, 8]
@@ -302,13 +335,14 @@ def test_evaluation_is_as_before():
         lambda: nn.ConvTranspose2d(3, 8, 3),
     ],
 )
-def test_others_go_back_apart(conv, monkeypatch):
-    monkeypatch.setattr(_conv_norm, "backward", mock.Mock(side_effect=AssertionError))
+def test_others_run_apart(conv, monkeypatch):
+    for way in ("forward", "backward"):
+        monkeypatch.setattr(_conv_norm, way, mock.Mock(side_effect=AssertionError))
     model = nn.Sequential(conv(), nn.BatchNorm2d(8), nn.ReLU())
     assert model.backward(model(image("f", batch=40))).shape == (40, 3, 22, 18)
 
 
-def test_few_or_small_images_go_back_apart(monkeypatch):
+def test_few_or_small_images_run_apart(monkeypatch):
     monkeypatch.undo()
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
     seen = []

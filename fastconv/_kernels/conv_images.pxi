@@ -1,15 +1,85 @@
-# The gradients of a convolution together with those of what is behind it, image by image.
+# A convolution together with what is behind it, image by image: what lies between them is in L2 when
+# it is used.
 #
-# A thread takes one image of the gradient, or a few small ones, back to the convolution's output,
-# into a buffer of its own: it spreads that of a max-pool, or scales that of a batch normalization.
-# From there, while it is in L2, it adds what this gives for the weights to the sums of a part, and
-# convolves it back.  The images of a part follow from the batch, and parts are added in order.
+# Forward, a thread convolves an image.  A max-pool takes it from a buffer of the thread, and it never
+# goes through memory; of an image that goes there for a batch normalization, the moments are taken.
+#
+# Backward, a thread takes one image of the gradient, or a few small ones, back to the convolution's
+# output, into its buffer: it spreads that of a max-pool, or scales that of a batch normalization.
+# From there it adds what this gives for the weights to the sums of a part, and convolves it back.
+# The images of a part follow from the batch, and parts are added in order.
 
 cdef enum:
     IMAGE_PARTS = 16
 
 
-cdef struct images_t:
+cdef inline idx_t image_tasks(const correlate_t* self) noexcept nogil:
+    return (self.p.groups * self.n_chunks * self.p.batch
+            * self.n_pos[0] * self.n_pos[1] * self.n_pos[2])
+
+
+cdef struct images_forward_t:
+    prepared_t conv
+    bint is_normed
+    shape_t units                   # of the output, a run for each image
+    double* means
+    double* squares
+    pooled_t pooled
+    real* y
+    idx_t thread_step, image_step   # from y to where the convolution puts an image
+
+
+cdef void images_forward_share(const images_forward_t* self, idx_t thread, shares_t* shares,
+                               const real* x, real* y, real* scratch) noexcept nogil:
+    """y: of this thread."""
+    cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
+    cdef const correlate_t* plan = &self.conv.plan
+    cdef tiles_t tiles
+    cdef idx_t n = next_task(shares, thread), moments = tasks_of(&self.units, self.units.of_run), i
+    while n >= 0:
+        for i in range(image_tasks(plan)):
+            correlate_task(plan, i, x + n * plan.p.in_batch, NULL, NULL, self.conv.packed,
+                           y + n * self.image_step, scratch)
+        if self.is_normed:
+            for i in range(n * moments, (n + 1) * moments):
+                task_moments(&self.units, y, i, self.means, self.squares)
+        else:
+            tiles = self.pooled.tiles
+            tiles.x = y
+            move_image(&tiles, n * self.pooled.image)
+            max_tiles_rows(&tiles, False, 0, self.pooled.rows)
+        n = next_task(shares, thread)
+    set_float_mode(mode)
+
+
+cdef int images_forward(images_forward_t* self, const conv_t* problem, const real* x,
+                        const real* w, const real* bias, int num_threads) noexcept nogil:
+    cdef conv_t one = problem[0]
+    cdef shares_t shares
+    cdef idx_t thread, elements
+    cdef void* memory = NULL
+    cdef real* scratch
+    one.batch = 1
+    cdef int status = correlate_prepare(&self.conv, &one, w, bias, 1)
+    if status == OK:
+        elements = task_elements(&self.conv.plan)
+        memory = take_scratch(<size_t> (num_threads * elements) * sizeof(real) + ALIGN)
+        status = OK if memory != NULL else NO_MEMORY
+    if status == OK:
+        scratch = <real*> aligned(memory)
+        share_out(&shares, problem.batch, num_threads)
+        for thread in prange(num_threads, num_threads=num_threads, schedule="static",
+                             chunksize=1):
+            images_forward_share(self, thread, &shares, x,
+                                 self.y + omp_get_thread_num() * self.thread_step,
+                                 scratch + omp_get_thread_num() * elements)
+    give_scratch(memory)
+    correlate_free(&self.conv.plan)
+    free(self.conv.memory)
+    return status
+
+
+cdef struct images_backward_t:
     bint is_normed
     scale_t normed
     pooled_t pooled
@@ -23,7 +93,7 @@ cdef struct images_t:
     idx_t sums, weights, biases     # elements of one part
 
 
-cdef void gradient_between(const images_t* self, idx_t n, real* between) noexcept nogil:
+cdef void gradient_between(const images_backward_t* self, idx_t n, real* between) noexcept nogil:
     """That of the convolution's output for the images of buffer n."""
     cdef tiles_t tiles
     cdef idx_t items
@@ -37,7 +107,7 @@ cdef void gradient_between(const images_t* self, idx_t n, real* between) noexcep
         max_tiles_rows(&tiles, True, 0, self.images * self.pooled.rows)
 
 
-cdef void images_part(const images_t* self, idx_t part, const real* x, real* grad_input,
+cdef void backward_part(const images_backward_t* self, idx_t part, const real* x, real* grad_input,
                       real* sums, real* grad, real* grad_bias, real* between,
                       real* scratch) noexcept nogil:
     cdef correlate_t plan
@@ -65,7 +135,7 @@ cdef void images_part(const images_t* self, idx_t part, const real* x, real* gra
             add_bias_parts(weight, i, block_sums(weight, sums, i), grad_bias)
 
 
-cdef void images_share(const images_t* self, idx_t thread, shares_t* shares, const real* x,
+cdef void backward_share(const images_backward_t* self, idx_t thread, shares_t* shares, const real* x,
                        real* grad_input, real* parts, real* between,
                        real* scratch) noexcept nogil:
     """A part: its weights, its biases, and its sums."""
@@ -74,7 +144,7 @@ cdef void images_share(const images_t* self, idx_t thread, shares_t* shares, con
     cdef real* grad
     while part >= 0:
         grad = parts + part * (self.weights + self.biases)
-        images_part(
+        backward_part(
             self, part, x, grad_input,
             parts + self.n_parts * (self.weights + self.biases) + part * self.sums, grad,
             grad + self.weights, between, scratch)
@@ -82,7 +152,7 @@ cdef void images_share(const images_t* self, idx_t thread, shares_t* shares, con
     set_float_mode(mode)
 
 
-cdef void sum_image_parts(const images_t* self, const real* parts, idx_t count,
+cdef void sum_image_parts(const images_backward_t* self, const real* parts, idx_t count,
                           real* target) noexcept nogil:
     cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
     cdef idx_t part, i
@@ -94,7 +164,7 @@ cdef void sum_image_parts(const images_t* self, const real* parts, idx_t count,
     set_float_mode(mode)
 
 
-cdef int images_backward(images_t* self, const conv_t* forward, const conv_t* backward,
+cdef int images_backward(images_backward_t* self, const conv_t* forward, const conv_t* backward,
                          const real* x, const real* filters, real* grad_input, real* grad,
                          real* grad_bias, real* between, int num_threads) noexcept nogil:
     """`forward` and `backward`: the problem, and that of grad_input where `filters` is not NULL."""
@@ -136,7 +206,7 @@ cdef int images_backward(images_t* self, const conv_t* forward, const conv_t* ba
         share_out(&shares, self.n_parts, num_threads)
         for thread in prange(num_threads, num_threads=num_threads, schedule="static",
                              chunksize=1):
-            images_share(self, thread, &shares, x, grad_input, parts,
+            backward_share(self, thread, &shares, x, grad_input, parts,
                          between + omp_get_thread_num() * self.between,
                          scratch + omp_get_thread_num() * elements)
         sum_image_parts(self, parts, forward.groups * forward.out_channels * forward.in_channels

@@ -1,24 +1,49 @@
-"""The gradients of a convolution and of the batch normalization behind it, in one pass over images.
+"""A convolution and the batch normalization behind it, with fewer passes over what lies between.
 
-The sums over the batch come first.  Then the gradient of what lies between the two is computed
-image by image, and is in the cache until the convolution has used it up.
+The moments of an image are taken while it is in the cache.  Backward, the sums over the batch come
+first; then the gradient of what lies between is computed image by image, and is in the cache until
+the convolution has used it up.
 """
 
 import math
 
-from fastconv.functional import _arrays, _conv_images, _passes
+import numpy as np
+
+from fastconv import _kernels
+from fastconv.functional import _arrays, _conv_images, _passes, _run
 from fastconv.functional.normalization import _gradients
 
 LEAST_BYTES = 1024 * 1024  # of what lies between the two: less is in the cache anyway
 
 
-def plan(op, ndim, x, weight, options, algorithm):
-    """The Geometry for `backward`; None where the two had better go back apart."""
-    kernels = ("grad_input", "grad_weight")
+FORWARD = ("forward",)
+BACKWARD = ("grad_input", "grad_weight")
+
+
+def plan(op, ndim, x, weight, options, algorithm, kernels):
+    """The Geometry for `forward` or `backward`; None where the two had better run apart.
+
+    kernels: those of the convolution that are to run, FORWARD or BACKWARD.
+    """
     geometry = _conv_images.plan(op, ndim, x, weight, options, algorithm, kernels)
     if geometry is None or math.prod(geometry.narrow_shape) * x.itemsize < LEAST_BYTES:
         return None
     return geometry
+
+
+def forward(geometry, x, weight, bias, num_threads=None):
+    """The output of the convolution, and the mean and variance of its channels, in float64."""
+    op = geometry.op
+    y = _arrays.empty(op, geometry.narrow_shape, x.dtype, x)
+    moments = np.empty(geometry.narrow_channels), np.empty(geometry.narrow_channels)
+    status = _kernels.conv[x.dtype.char].forward_moments(
+        _arrays.expand_space(x), _run.filters(weight, geometry.groups),
+        _run.check_bias(op, bias, geometry.narrow_channels, x.dtype), _arrays.expand_space(y),
+        _passes.planes(y, _arrays.is_channels_last(y)), *moments, *geometry.kernel_args,
+        _conv_images.threads_for(geometry, num_threads),
+    )  # fmt: skip
+    _run.check_status(op, status)
+    return y, moments
 
 
 def backward(

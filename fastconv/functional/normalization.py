@@ -36,9 +36,12 @@ def batch_norm(
 
 def _batch_norm(
     input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1,
-    eps=1e-5, num_threads=None, slope=1.0,
+    eps=1e-5, num_threads=None, slope=1.0, moments=None,
 ):  # fmt: skip
-    """The same, and the activation behind: negative results are multiplied by `slope`."""
+    """The same, and the activation behind: negative results are multiplied by `slope`.
+
+    moments: mean and variance of each channel, if they are known already.
+    """
     op = "batch_norm"
     x = _with_channels(op, input)
     channels = x.shape[1]
@@ -56,10 +59,9 @@ def _batch_norm(
     elif count == 0:
         mean = variance = np.zeros(channels, x.dtype)
     else:
-        mean, variance = (
-            each.astype(x.dtype)
-            for each in _passes.sums(op, "moments", [x], num_threads=num_threads)
-        )
+        if moments is None:
+            moments = _passes.sums(op, "moments", [x], num_threads=num_threads)
+        mean, variance = (each.astype(x.dtype) for each in moments)
         _move(running_mean, mean, momentum)
         _move(running_var, variance * (count / (count - 1)), momentum)
     inverse = 1 / np.sqrt(variance + eps)

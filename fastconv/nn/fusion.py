@@ -4,10 +4,10 @@ Forward, a layer applies the ReLU or LeakyReLU behind it as it stores its output
 max-pool change places if need be: the maximum of what is positive is the positive maximum.
 Backward, a layer applies the gradient of the activation before it as it stores the gradient of its
 input, even through a pool or Flatten in between: what is positive after these was before.  And a
-convolution goes back together with the batch normalization behind it.  Values are those of the
-modules called one by one; where a convolution and its pool or normalization are one call
-(_conv_pool, _conv_norm of fastconv.functional), its weight's gradient is summed image by image, and
-rounds so.
+convolution runs together with the batch normalization behind it, both ways.  Values are those of
+the modules called one by one; where a convolution and its pool or normalization are one call
+(_conv_pool, _conv_norm of fastconv.functional), its weight's gradient and the normalization's
+moments are summed image by image, and round so.
 
 The steps of the last forward pass know which modules ran together and on which arrays.  A step
 whose modules have run since is void, and then every module goes back by itself.
@@ -78,14 +78,12 @@ class Step:
         layer, activation = self.layer, self.activation
         if _is(self.modules[0], *_BACKWARD):
             self.before = before
-        if self.conv is not None:
-            input = self.conv(input)
-        if activation is None:
-            output = layer(input)
-        elif layer is None:
+        if layer is None:
             output = activation(input)
+        elif activation is None:
+            output = layer(input) if self.conv is None else self._rectified(input, 1.0)
         elif self.pool is None:
-            output = layer._forward(input, activation._slope)
+            output = self._rectified(input, activation._slope)
             activation.save_for_backward(output)
         else:
             # Smaller than what goes into the pool, and where it is positive that was.
@@ -98,7 +96,13 @@ class Step:
         layer, pool, slope = self.layer, self.pool, self.activation._slope
         output = layer._forward_pooled(input, slope, pool) if _is(layer, _Conv) else None
         self.in_one = output is not None
-        return output if self.in_one else pool(layer._forward(input, slope))
+        return output if self.in_one else pool(self._rectified(input, slope))
+
+    def _rectified(self, input, slope):
+        """What the layer gives, and the convolution before it, behind an activation."""
+        if self.conv is None:
+            return self.layer._forward(input, slope)
+        return self.conv._forward_normed(input, slope, self.layer)
 
     def carried(self, before):
         """The step whose rectified values this one's output holds, `before` doing so for its input.
