@@ -1,8 +1,8 @@
-# A convolution together with what is behind it, image by image: what lies between them is in L2 when
-# it is used.
+# A convolution together with what is behind it, image by image: what lies between is in L2 when it
+# is used.
 #
-# Forward, a thread convolves an image.  A max-pool takes it from a buffer of the thread, and it never
-# goes through memory; of an image that goes there for a batch normalization, the moments are taken.
+# Forward, a thread convolves an image.  A max-pool takes it from a buffer of the thread, and it
+# never goes through memory; of one that goes there for a batch normalization, the moments are taken.
 #
 # Backward, a thread takes one image of the gradient, or a few small ones, back to the convolution's
 # output, into its buffer: it spreads that of a max-pool, or scales that of a batch normalization.
@@ -35,13 +35,14 @@ cdef void images_forward_share(const images_forward_t* self, idx_t thread, share
     cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
     cdef const correlate_t* plan = &self.conv.plan
     cdef tiles_t tiles
-    cdef idx_t n = next_task(shares, thread), moments = tasks_of(&self.units, self.units.of_run), i
+    cdef idx_t n = next_task(shares, thread), units, i
     while n >= 0:
         for i in range(image_tasks(plan)):
             correlate_task(plan, i, x + n * plan.p.in_batch, NULL, NULL, self.conv.packed,
                            y + n * self.image_step, scratch)
         if self.is_normed:
-            for i in range(n * moments, (n + 1) * moments):
+            units = tasks_of(&self.units, self.units.of_run)
+            for i in range(n * units, (n + 1) * units):
                 task_moments(&self.units, y, i, self.means, self.squares)
         else:
             tiles = self.pooled.tiles
@@ -108,8 +109,8 @@ cdef void gradient_between(const images_backward_t* self, idx_t n, real* between
 
 
 cdef void backward_part(const images_backward_t* self, idx_t part, const real* x, real* grad_input,
-                      real* sums, real* grad, real* grad_bias, real* between,
-                      real* scratch) noexcept nogil:
+                        real* sums, real* grad, real* grad_bias, real* between,
+                        real* scratch) noexcept nogil:
     cdef correlate_t plan
     cdef const grad_weight_t* weight = &self.weight
     cdef idx_t first = part * self.n_buffers // self.n_parts
@@ -135,9 +136,9 @@ cdef void backward_part(const images_backward_t* self, idx_t part, const real* x
             add_bias_parts(weight, i, block_sums(weight, sums, i), grad_bias)
 
 
-cdef void backward_share(const images_backward_t* self, idx_t thread, shares_t* shares, const real* x,
-                       real* grad_input, real* parts, real* between,
-                       real* scratch) noexcept nogil:
+cdef void backward_share(const images_backward_t* self, idx_t thread, shares_t* shares,
+                         const real* x, real* grad_input, real* parts, real* between,
+                         real* scratch) noexcept nogil:
     """A part: its weights, its biases, and its sums."""
     cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
     cdef idx_t part = next_task(shares, thread)
@@ -207,8 +208,8 @@ cdef int images_backward(images_backward_t* self, const conv_t* forward, const c
         for thread in prange(num_threads, num_threads=num_threads, schedule="static",
                              chunksize=1):
             backward_share(self, thread, &shares, x, grad_input, parts,
-                         between + omp_get_thread_num() * self.between,
-                         scratch + omp_get_thread_num() * elements)
+                           between + omp_get_thread_num() * self.between,
+                           scratch + omp_get_thread_num() * elements)
         sum_image_parts(self, parts, forward.groups * forward.out_channels * forward.in_channels
                         * self.weight.n_taps, grad)
         sum_image_parts(self, parts + self.weights, forward.groups * forward.out_channels,

@@ -12,7 +12,10 @@
 #    those of their means (Chan, Golub & LeVeque 1979): the bits do not depend on the number of
 #    threads, and the variance of values far from zero is as good as that of others.
 #
-# c) Kernels trust their arguments; fastconv.functional has checked them.
+# c) A convolution takes the moments of an image, and scales one backward, while it has it in cache:
+#    norm_moments.pxi and norm_scale.pxi are in both families.
+#
+# d) Kernels trust their arguments; fastconv.functional has checked them.
 """
 
 from cython.parallel cimport prange
