@@ -25,8 +25,8 @@ INCLUDE = "fastconv/include"
 # What the modules that the C interface calls have in common with it.
 INTERFACE = [f"{KERNELS}/entries.pxd", f"{INCLUDE}/fastconv.h"]
 EMBEDDED = ("conv", "pool")
-# Winograd shares the tile, and a convolution is pooled where it is.
-BORROWS = {"winograd": ("conv",), "conv": ("pool",)}
+# Winograd shares the tile, and a convolution is pooled and normalized where it is.
+BORROWS = {"winograd": ("conv",), "conv": ("pool", "norm")}
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 MSVC = sys.platform == "win32"
 

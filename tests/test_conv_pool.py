@@ -13,7 +13,7 @@ from strategies import cases, examples, lay_out
 import fastconv
 from fastconv import functional as F
 from fastconv import nn
-from fastconv.functional import _conv_pool
+from fastconv.functional import _conv_images, _conv_pool
 
 POOLS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 BACK = {1: F.max_pool1d_backward, 2: F.max_pool2d_backward, 3: F.max_pool3d_backward}
@@ -21,7 +21,8 @@ BACK = {1: F.max_pool1d_backward, 2: F.max_pool2d_backward, 3: F.max_pool3d_back
 
 @pytest.fixture(autouse=True)
 def any_batch(monkeypatch):
-    monkeypatch.setattr(_conv_pool, "LEAST_BATCH", 1)
+    monkeypatch.setattr(_conv_images, "LEAST_BATCH", 1)
+    monkeypatch.setattr(_conv_images, "LEAST_BUFFERS", 1)
 
 
 def plan_of(case, x, weight, window):
@@ -128,7 +129,7 @@ def test_a_network_learns_the_same(layout, needs_input_grad, frozen, monkeypatch
     grad = rng.standard_normal((6, 10)).astype("f")
     found = []
     for least in (1, 1000):
-        monkeypatch.setattr(_conv_pool, "LEAST_BATCH", least)
+        monkeypatch.setattr(_conv_images, "LEAST_BATCH", least)
         model = network(layout)
         if frozen:
             getattr(model[3], frozen).requires_grad = False

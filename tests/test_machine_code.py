@@ -33,7 +33,7 @@ FUSED = re.compile(r"\svfn?m(add|sub)\w*p[sd]\s")
 PRODUCT, SUM = re.compile(r"\sv?mulp[sd]\s"), re.compile(r"\sv?addp[sd]\s")
 TILES = re.compile(r"_(tile|multiply)_")  # of winograd
 # Below a frame pointer; %rbp without a frame is any register.
-STACK = r"(?:\(%rsp|\s-0x[0-9a-f]+\(%rbp)"
+STACK = r"(?:\(%rsp|\s-0x[0-9a-f]+\(%rbp\))"  # where there is an index, it is no frame
 ON_STACK = re.compile(rf"%[xyz]mm\d+.*{STACK}|{STACK}.*%[xyz]mm\d+")
 
 

@@ -12,7 +12,10 @@
 #    those of their means (Chan, Golub & LeVeque 1979): the bits do not depend on the number of
 #    threads, and the variance of values far from zero is as good as that of others.
 #
-# c) Kernels trust their arguments; fastconv.functional has checked them.
+# c) A convolution takes the moments of an image, and scales one backward, while it has it in cache:
+#    norm_moments.pxi and norm_scale.pxi are in both families.
+#
+# d) Kernels trust their arguments; fastconv.functional has checked them.
 """
 
 from cython.parallel cimport prange
@@ -20,87 +23,20 @@ from cython.parallel cimport prange
 from libc.stdlib cimport free, malloc
 
 from fastconv._kernels.types cimport (
-    FLUSH_DENORMALS, LANES, gated, idx_t, leaky, real, set_float_mode, splat, sum_lanes, vec,
+    FLUSH_DENORMALS, LANES, idx_t, leaky, real, set_float_mode, splat, sum_lanes, vec,
 )
 
 cdef enum:
     OK = 0
     NO_MEMORY = 1
-    UNIT = 4096         # elements of a plane, or of rows, whose sums are taken at once
-    BLOCK = 16384       # elements of a task of the second pass
+    BLOCK = 16384   # elements of a task of the second pass
 
 
-cdef struct shape_t:
-    idx_t outer, channels, inner    # inner is 1 where channels are the lanes
-    idx_t rows                      # of a unit of (rows, channels), or 1
-    idx_t units                     # for each channel
-    bint lanes
+include "norm_moments.pxi"
+include "norm_scale.pxi"
 
 
-cdef shape_t shape_of(const real[:, :, ::1] x) noexcept nogil:
-    cdef shape_t s
-    s.outer, s.channels, s.inner = x.shape[0], x.shape[1], x.shape[2]
-    s.lanes = s.inner == 1
-    s.rows = max(<idx_t> 16, UNIT // max(s.channels, <idx_t> 1)) if s.lanes else 1
-    s.units = (s.outer + s.rows - 1) // s.rows
-    return s
-
-
-# --------------------------------------------------------------------------- sums of one unit
-#
-# Each gives two sums over the elements of one channel in a unit:
-#     moments     mean, and the squares of what is left
-#     products    g, and g (x - mean)
-
-cdef inline void merge(double* mean, double* squares, idx_t* count, double other_mean,
-                       double other_squares, idx_t other_count) noexcept nogil:
-    """Chan, Golub & LeVeque 1979, equations 2.1."""
-    cdef double apart = other_mean - mean[0]
-    cdef double total = <double> (count[0] + other_count)
-    mean[0] = mean[0] + apart * (<double> other_count / total)
-    squares[0] = (squares[0] + other_squares
-                  + apart * apart * (<double> count[0] * (<double> other_count / total)))
-    count[0] = count[0] + other_count
-
-
-# Rows of vectors, `step` elements apart: of some channels of channels-last memory, or the parts of a
-# plane, one after the other.  Four sums at once hide the latency of adding.
-
-cdef inline vec sum_of_rows(const real* x, idx_t step, idx_t rows) noexcept nogil:
-    cdef vec acc[4]
-    cdef idx_t r = 0
-    cdef int i
-    for i in range(4):
-        acc[i] = splat(0)
-    while r + 4 <= rows:
-        for i in range(4):
-            acc[i] = acc[i] + (<const vec*> (x + (r + i) * step))[0]
-        r += 4
-    while r < rows:
-        acc[0] = acc[0] + (<const vec*> (x + r * step))[0]
-        r += 1
-    return (acc[0] + acc[1]) + (acc[2] + acc[3])
-
-
-cdef inline vec squares_of_rows(const real* x, vec middle, idx_t step, idx_t rows) noexcept nogil:
-    """The sum of (x - middle)^2."""
-    cdef vec acc[4]
-    cdef vec apart
-    cdef idx_t r = 0
-    cdef int i
-    for i in range(4):
-        acc[i] = splat(0)
-    while r + 4 <= rows:
-        for i in range(4):
-            apart = (<const vec*> (x + (r + i) * step))[0] - middle
-            acc[i] = acc[i] + apart * apart
-        r += 4
-    while r < rows:
-        apart = (<const vec*> (x + r * step))[0] - middle
-        acc[0] = acc[0] + apart * apart
-        r += 1
-    return (acc[0] + acc[1]) + (acc[2] + acc[3])
-
+# The sums of g and of g (x - mean) over a unit, as norm_moments.pxi has those of x.
 
 cdef inline vec products_of_rows(const real* g, const real* x, vec middle, idx_t step, idx_t rows,
                                  vec* total) noexcept nogil:
@@ -127,26 +63,6 @@ cdef inline vec products_of_rows(const real* g, const real* x, vec middle, idx_t
     return (acc[0] + acc[1]) + (acc[2] + acc[3])
 
 
-cdef void plane_moments(const shape_t* s, const real* x, double* mean,
-                        double* squares) noexcept nogil:
-    cdef idx_t at = 0, n, whole, count = 0, i
-    cdef real middle, rest
-    mean[0] = squares[0] = 0
-    while at < s.inner:
-        n = min(<idx_t> UNIT, s.inner - at)
-        whole = n // LANES
-        rest = 0
-        for i in range(whole * LANES, n):
-            rest = rest + x[at + i]
-        middle = (sum_lanes(sum_of_rows(x + at, LANES, whole)) + rest) / n
-        rest = 0
-        for i in range(whole * LANES, n):
-            rest = rest + (x[at + i] - middle) * (x[at + i] - middle)
-        rest = rest + sum_lanes(squares_of_rows(x + at, splat(middle), LANES, whole))
-        merge(mean, squares, &count, middle, rest, n)
-        at += n
-
-
 cdef void plane_products(const shape_t* s, const real* g, const real* x, real mean, double* sums,
                          double* products) noexcept nogil:
     cdef idx_t at = 0, n, whole, i
@@ -167,19 +83,6 @@ cdef void plane_products(const shape_t* s, const real* g, const real* x, real me
         at += n
 
 
-# Channels-last rows: the last vector of channels reaches back over the one before, and fewer
-# channels than lanes go one by one.
-
-cdef inline void lanes_moments(const real* x, idx_t step, idx_t rows, double* mean,
-                               double* squares) noexcept nogil:
-    cdef vec middle = sum_of_rows(x, step, rows) / splat(<real> rows)
-    cdef vec squared = squares_of_rows(x, middle, step, rows)
-    cdef idx_t i
-    for i in range(LANES):
-        mean[i] = (<real*> &middle)[i]
-        squares[i] = (<real*> &squared)[i]
-
-
 cdef inline void lanes_products(const real* g, const real* x, const real* mean, idx_t step,
                                 idx_t rows, double* sums, double* products) noexcept nogil:
     cdef vec total
@@ -188,27 +91,6 @@ cdef inline void lanes_products(const real* g, const real* x, const real* mean, 
     for i in range(LANES):
         sums[i] = (<real*> &total)[i]
         products[i] = (<real*> &crossed)[i]
-
-
-cdef void rows_moments(const shape_t* s, const real* x, idx_t rows, double* mean,
-                       double* squares) noexcept nogil:
-    cdef idx_t c = 0, r
-    cdef double sums, apart
-    if s.channels >= LANES:
-        while c < s.channels:
-            c = min(c, s.channels - LANES)
-            lanes_moments(x + c, s.channels, rows, mean + c, squares + c)
-            c += LANES
-        return
-    for c in range(s.channels):
-        sums = 0
-        squares[c] = 0
-        for r in range(rows):
-            sums = sums + x[r * s.channels + c]
-        mean[c] = sums / rows
-        for r in range(rows):
-            apart = x[r * s.channels + c] - mean[c]
-            squares[c] = squares[c] + apart * apart
 
 
 cdef void rows_products(const shape_t* s, const real* g, const real* x, const real* mean,
@@ -228,30 +110,12 @@ cdef void rows_products(const shape_t* s, const real* g, const real* x, const re
                 x[r * s.channels + c] - mean[c])
 
 
-cdef inline idx_t tasks_of(const shape_t* s) noexcept nogil:
-    """Units of all lanes, or single planes."""
-    return s.units if s.lanes else s.units * s.channels
-
-
-cdef inline idx_t unit_rows(const shape_t* s, idx_t unit) noexcept nogil:
-    return min(s.rows, s.outer - unit * s.rows)
-
-
-cdef void task_moments(const shape_t* s, const real* x, idx_t task, double* mean,
-                       double* squares) noexcept nogil:
-    if s.lanes:
-        rows_moments(s, x + task * s.rows * s.channels, unit_rows(s, task),
-                     mean + task * s.channels, squares + task * s.channels)
-    else:
-        plane_moments(s, x + task * s.inner, mean + task, squares + task)
-
-
 cdef void task_products(const shape_t* s, const real* g, const real* x, const real* mean,
                         idx_t task, double* sums, double* products) noexcept nogil:
     cdef idx_t start
     if s.lanes:
-        start = task * s.rows * s.channels
-        rows_products(s, g + start, x + start, mean, unit_rows(s, task),
+        start = unit_begin(s, task) * s.channels
+        rows_products(s, g + start, x + start, mean, rows_of_unit(s, task),
                       sums + task * s.channels, products + task * s.channels)
     else:
         start = task * s.inner
@@ -263,36 +127,20 @@ cdef void task_products(const shape_t* s, const real* g, const real* x, const re
 
 def moments(const real[:, :, ::1] x, double[::1] mean, double[::1] variance, int num_threads):
     """Mean and (biased) variance of every channel of x (outer, channels, inner), not empty."""
-    cdef shape_t s = shape_of(x)
+    cdef shape_t s = shape_of(x, 1)
     cdef double* sums = <double*> malloc(2 * s.units * s.channels * sizeof(double))
     cdef double* squares = sums + s.units * s.channels
     cdef const real* data = &x[0, 0, 0]
-    cdef idx_t task, unit, c
-    cdef double total, count, apart
+    cdef idx_t task
     cdef unsigned mode
     if sums == NULL:
         return NO_MEMORY
     with nogil:
-        for task in prange(tasks_of(&s), num_threads=num_threads, schedule="static"):
+        for task in prange(tasks_of(&s, s.units), num_threads=num_threads, schedule="static"):
             mode = set_float_mode(FLUSH_DENORMALS)
             task_moments(&s, data, task, sums, squares)
             set_float_mode(mode)
-        # All means first, then the squares about their mean, unit by unit as they lie in memory.
-        total = <double> (s.outer * s.inner)
-        for c in range(s.channels):
-            mean[c] = variance[c] = 0
-        for unit in range(s.units):
-            count = <double> (unit_rows(&s, unit) * s.inner)
-            for c in range(s.channels):
-                mean[c] = mean[c] + sums[unit * s.channels + c] * (count / total)
-        for unit in range(s.units):
-            count = <double> (unit_rows(&s, unit) * s.inner)
-            for c in range(s.channels):
-                apart = sums[unit * s.channels + c] - mean[c]
-                variance[c] = variance[c] + (squares[unit * s.channels + c]
-                                             + apart * apart * count)
-        for c in range(s.channels):
-            variance[c] = variance[c] / total
+        put_together(&s, sums, squares, &mean[0], &variance[0])
     free(sums)
     return OK
 
@@ -300,7 +148,7 @@ def moments(const real[:, :, ::1] x, double[::1] mean, double[::1] variance, int
 def products(const real[:, :, ::1] g, const real[:, :, ::1] x, const real[::1] mean,
              double[::1] total, double[::1] crossed, int num_threads):
     """Sums of g and of g (x - mean) for every channel."""
-    cdef shape_t s = shape_of(x)
+    cdef shape_t s = shape_of(x, 1)
     cdef double* sums = <double*> malloc(2 * s.units * s.channels * sizeof(double))
     cdef double* each = sums + s.units * s.channels
     cdef const real* data = &x[0, 0, 0]
@@ -311,7 +159,7 @@ def products(const real[:, :, ::1] g, const real[:, :, ::1] x, const real[::1] m
     if sums == NULL:
         return NO_MEMORY
     with nogil:
-        for task in prange(tasks_of(&s), num_threads=num_threads, schedule="static"):
+        for task in prange(tasks_of(&s, s.units), num_threads=num_threads, schedule="static"):
             mode = set_float_mode(FLUSH_DENORMALS)
             task_products(&s, grad, data, middle, task, sums, each)
             set_float_mode(mode)
@@ -325,72 +173,6 @@ def products(const real[:, :, ::1] g, const real[:, :, ::1] x, const real[::1] m
     return OK
 
 
-cdef inline vec scaled(bint BACKWARD, vec x, vec g, vec mean, vec by, vec of_g, vec term,
-                       real slope) noexcept nogil:
-    """Forward, `g` is not looked at."""
-    if BACKWARD:
-        return g * of_g + (x - mean) * by + term
-    return leaky((x - mean) * by + term, slope)
-
-
-cdef inline void scale_plane(bint BACKWARD, const real* x, const real* g, real mean, real by,
-                             real of_g, real term, real slope, real* y, idx_t n) noexcept nogil:
-    cdef idx_t i = 0
-    cdef real value
-    while i + LANES <= n:
-        (<vec*> (y + i))[0] = scaled(BACKWARD, (<const vec*> (x + i))[0],
-                                     (<const vec*> (g + i))[0], splat(mean), splat(by),
-                                     splat(of_g), splat(term), slope)
-        i += LANES
-    while i < n:
-        if BACKWARD:
-            y[i] = g[i] * of_g + (x[i] - mean) * by + term
-        else:
-            value = (x[i] - mean) * by + term
-            y[i] = value if not value < 0 else 0 if slope == 0 else slope * value
-        i += 1
-
-
-cdef inline void scale_row(bint BACKWARD, const real* x, const real* g, const real* mean,
-                           const real* by, const real* of_g, const real* term, real slope,
-                           real* y, idx_t channels) noexcept nogil:
-    cdef idx_t c = 0
-    if channels >= LANES:
-        while c < channels:
-            c = min(c, channels - LANES)
-            (<vec*> (y + c))[0] = scaled(
-                BACKWARD, (<const vec*> (x + c))[0], (<const vec*> (g + c))[0],
-                (<const vec*> (mean + c))[0], (<const vec*> (by + c))[0],
-                (<const vec*> (of_g + c))[0], (<const vec*> (term + c))[0], slope)
-            c += LANES
-        return
-    for c in range(channels):
-        scale_plane(BACKWARD, x + c, g + c, mean[c], by[c], of_g[c], term[c], slope, y + c, 1)
-
-
-cdef void scale_task(const shape_t* s, bint backward, const real* x, const real* g,
-                     const real* mean, const real* by, const real* of_g, const real* term,
-                     real slope, real* y, idx_t begin, idx_t end) noexcept nogil:
-    """Rows, or planes, begin to end."""
-    cdef idx_t i, c, at
-    for i in range(begin, end):
-        if s.lanes:
-            at = i * s.channels
-            if backward:
-                scale_row(True, x + at, g + at, mean, by, of_g, term, slope, y + at, s.channels)
-            else:
-                scale_row(False, x + at, x + at, mean, by, of_g, term, slope, y + at, s.channels)
-        else:
-            c = i % s.channels
-            at = i * s.inner
-            if backward:
-                scale_plane(True, x + at, g + at, mean[c], by[c], of_g[c], term[c], slope, y + at,
-                            s.inner)
-            else:
-                scale_plane(False, x + at, x + at, mean[c], by[c], of_g[c], term[c], slope,
-                            y + at, s.inner)
-
-
 def scale(const real[:, :, ::1] x, const real[:, :, ::1] g, const real[::1] mean,
           const real[::1] by, const real[::1] of_g, const real[::1] term, double slope,
           real[:, :, ::1] y, int num_threads):
@@ -398,21 +180,12 @@ def scale(const real[:, :, ::1] x, const real[:, :, ::1] g, const real[::1] mean
 
     Without g (None; of_g is not used): y = (x - mean) by + term, negative results times `slope`.
     """
-    cdef shape_t s = shape_of(x)
-    cdef const real* data = &x[0, 0, 0]
-    cdef const real* grad = &g[0, 0, 0] if g is not None else NULL
-    cdef const real* m = &mean[0]
-    cdef const real* b = &by[0]
-    cdef const real* o = &of_g[0]
-    cdef const real* t = &term[0]
+    cdef scale_t s = describe_scale(x, g, mean, by, of_g, term, slope)
     cdef real* target = &y[0, 0, 0]
-    cdef bint backward = g is not None
-    cdef idx_t items = s.outer if s.lanes else s.outer * s.channels
-    cdef idx_t step = max(<idx_t> 1, BLOCK // (s.channels if s.lanes else s.inner)), i
+    cdef idx_t items = x.size // s.item, step = max(<idx_t> 1, BLOCK // s.item), i
     cdef unsigned mode
     for i in prange((items + step - 1) // step, nogil=True, num_threads=num_threads,
                     schedule="static"):
         mode = set_float_mode(FLUSH_DENORMALS)
-        scale_task(&s, backward, data, grad, m, b, o, t, <real> slope, target, i * step,
-                   min(items, (i + 1) * step))
+        scale_items(&s, i * step, min(items, (i + 1) * step), target + i * step * s.item)
         set_float_mode(mode)

@@ -4,15 +4,10 @@ What the convolution stores stays in the cache until it is pooled, and so does w
 the pool hands back: between the two it never goes through memory.
 """
 
-import math
-
 import numpy as np
 
-from fastconv import _kernels, _threads
-from fastconv.functional import _arrays, _geometry, _pool, _run, _winograd
-
-LEAST_BATCH = 32  # threads share out whole images
-MOST_BYTES = 512 * 1024  # of the convolution's output for one image, and of the weights
+from fastconv import _kernels
+from fastconv.functional import _arrays, _conv_images, _pool, _run
 
 
 def plan(op, ndim, x, weight, options, algorithm, pool):
@@ -21,19 +16,9 @@ def plan(op, ndim, x, weight, options, algorithm, pool):
     `options` of the convolution, `pool` of the pool: (kernel_size, stride, padding, dilation,
     ceil_mode).
     """
-    if not isinstance(x, np.ndarray) or x.ndim != ndim + 2 or len(x) < LEAST_BATCH:
-        return None
-    if x.dtype != weight.dtype or x.dtype not in _arrays.FLOATS or not x.size:
-        return None
-    if not x.flags.aligned or not (x.flags.c_contiguous or _arrays.is_channels_last(x)):
-        return None
-    geometry = _geometry.conv_geometry(op, ndim, x.shape, weight, **options)
-    algorithm = _winograd.check(geometry, algorithm)
     kernels = ("forward", "grad_input", "grad_weight")
-    if any(_winograd.choose(geometry, algorithm, each) is not _run for each in kernels):
-        return None
-    image = math.prod(geometry.narrow_shape[1:])
-    if max(image, weight.size) * x.itemsize > MOST_BYTES:
+    geometry = _conv_images.plan(op, ndim, x, weight, options, algorithm, kernels)
+    if geometry is None:
         return None
     last = _arrays.is_channels_last(x)
     tiles = _pool.tiles_of(geometry.narrow_shape, x.dtype, last, *pool)
@@ -47,10 +32,11 @@ def forward(geometry, tiles, x, weight, bias, slope, placed, num_threads=None):
     bias = _run.check_bias(geometry.op, bias, geometry.narrow_channels, x.dtype)
     y = tiles.empty(geometry.op, shape, x.dtype)
     codes = tiles.empty(geometry.op, shape, np.dtype(np.uint8)) if placed else None
-    threads = _threads.effective(geometry.op, num_threads, geometry.work)
+    threads = _conv_images.threads_for(geometry, num_threads)
     status = _kernels.conv[x.dtype.char].forward_max_tiles(
         _arrays.expand_space(x), _run.filters(weight, geometry.groups), bias,
-        _between(geometry, tiles, threads), tiles.lines(y), tiles.lines(codes) if placed else None,
+        _arrays.expand_space(_between(geometry, tiles, threads)), tiles.lines(y),
+        tiles.lines(codes) if placed else None,
         slope, *geometry.kernel_args, _pool.three(tiles.kernel, 1), threads,
     )  # fmt: skip
     _run.check_status(geometry.op, status)
@@ -67,28 +53,18 @@ def backward(geometry, tiles, grad_output, codes, x, weight, needs, slope, num_t
     g = _arrays.as_array(op, "grad_output", grad_output, x.dtype)
     if g.shape != codes.shape:
         raise ValueError(f"{op}: grad_output must have shape {codes.shape}, got {g.shape}")
-    need_input, need_weight, need_bias = needs
-    grad_input = grad_bias = filters = None
-    if need_input:
-        grad_input = _arrays.empty(op, x.shape, x.dtype, x)
-        filters = _run.regrouped(_run.filters(weight, geometry.groups))
-    grad_weight = _arrays.empty(op, weight.shape, x.dtype)
-    if need_bias:
-        grad_bias = np.empty(geometry.narrow_channels, x.dtype)
-    threads = _threads.effective(op, num_threads, geometry.work)
-    status = _kernels.conv[x.dtype.char].backward_max_tiles(
-        np.ascontiguousarray(tiles.lines(g)), tiles.lines(codes), _arrays.expand_space(x), filters,
-        _between(geometry, tiles, threads),
-        _arrays.expand_space(grad_input) if need_input else None,
-        _run.filters(grad_weight, geometry.groups), grad_bias,
-        _run._gate(x, slope) if need_input else None, slope,
-        *geometry.kernel_args, _pool.three(tiles.kernel, 1), not need_weight, threads,
+    threads = _conv_images.threads_for(geometry, num_threads)
+    images = threads * _conv_images.together(geometry, x.itemsize)
+    behind = (
+        np.ascontiguousarray(tiles.lines(g)), tiles.lines(codes), _pool.three(tiles.kernel, 1),
     )  # fmt: skip
-    _run.check_status(op, status)
-    return grad_input, grad_weight if need_weight else None, grad_bias
+    return _conv_images.backward(
+        "backward_max_tiles", geometry, behind, _between(geometry, tiles, images),
+        x, weight, needs, slope, threads,
+    )  # fmt: skip
 
 
-def _between(geometry, tiles, threads):
-    """A buffer of one image for each thread."""
-    shape = (threads, *geometry.narrow_shape[1:])
-    return _arrays.expand_space(tiles.empty(geometry.op, shape, tiles.dtype))
+def _between(geometry, tiles, images):
+    """A buffer for what the convolution gives of so many images."""
+    shape = (images, *geometry.narrow_shape[1:])
+    return tiles.empty(geometry.op, shape, tiles.dtype)

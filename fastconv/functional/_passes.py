@@ -18,7 +18,7 @@ def _lines(array, last):
     return np.ascontiguousarray(_arrays.channels_to_end(array) if last else array)
 
 
-def _planes(array, last):
+def planes(array, last):
     """(N, C, *space) as (outer, C, inner), where channels are last with an inner of 1."""
     shape = (-1, array.shape[1], 1) if last else (*array.shape[:2], -1)
     return _lines(array, last).reshape(shape)
@@ -32,10 +32,10 @@ def sums(op, kernel, arrays, values=(), num_threads=None):
     """What the kernel `kernel` finds for each channel: two float64 arrays (C,)."""
     x = arrays[-1]
     last = _arrays.is_channels_last(x)
-    planes = [_planes(array, last) for array in arrays]
+    lines = [planes(array, last) for array in arrays]
     found = np.empty(x.shape[1]), np.empty(x.shape[1])
     run = getattr(_kernels.norm[x.dtype.char], kernel)
-    if run(*planes, *values, *found, _threads_for(op, num_threads, x)):
+    if run(*lines, *values, *found, _threads_for(op, num_threads, x)):
         raise MemoryError(f"{op}: no memory for the sums")
     return found
 
@@ -49,8 +49,8 @@ def scale(op, x, g, mean, by, of_g, term, slope=1.0, num_threads=None):
     if x.size:
         last = _arrays.is_channels_last(x)
         _kernels.norm[x.dtype.char].scale(
-            _planes(x, last), None if g is None else _planes(g, last), mean, by, of_g, term,
-            slope, _planes(y, last), _threads_for(op, num_threads, x),
+            planes(x, last), None if g is None else planes(g, last), mean, by, of_g, term,
+            slope, planes(y, last), _threads_for(op, num_threads, x),
         )  # fmt: skip
     return y
 

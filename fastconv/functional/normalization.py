@@ -36,9 +36,12 @@ def batch_norm(
 
 def _batch_norm(
     input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1,
-    eps=1e-5, num_threads=None, slope=1.0,
+    eps=1e-5, num_threads=None, slope=1.0, moments=None,
 ):  # fmt: skip
-    """The same, and the activation behind: negative results are multiplied by `slope`."""
+    """The same, and the activation behind: negative results are multiplied by `slope`.
+
+    moments: mean and variance of each channel, if they are known already.
+    """
     op = "batch_norm"
     x = _with_channels(op, input)
     channels = x.shape[1]
@@ -56,10 +59,9 @@ def _batch_norm(
     elif count == 0:
         mean = variance = np.zeros(channels, x.dtype)
     else:
-        mean, variance = (
-            each.astype(x.dtype)
-            for each in _passes.sums(op, "moments", [x], num_threads=num_threads)
-        )
+        if moments is None:
+            moments = _passes.sums(op, "moments", [x], num_threads=num_threads)
+        mean, variance = (each.astype(x.dtype) for each in moments)
         _move(running_mean, mean, momentum)
         _move(running_var, variance * (count / (count - 1)), momentum)
     inverse = 1 / np.sqrt(variance + eps)
@@ -76,23 +78,29 @@ def batch_norm_backward(grad_output, input, weight, saved, training, *, num_thre
     the mean and the variance were those of the input, and so depend on it.
     """
     op = "batch_norm_backward"
+    (x, g, *factors), *of_affine = _gradients(
+        op, grad_output, input, weight, saved, training, num_threads
+    )
+    return _passes.scale(op, x, g, *factors, num_threads=num_threads), *of_affine
+
+
+def _gradients(op, grad_output, input, weight, saved, training, num_threads):
+    """What `_passes.scale` takes to the gradient of the input; and those of weight and bias."""
     x = _with_channels(op, input)
     g = _arrays.as_like(op, "grad_output", grad_output, x)
     weight = _per_channel(op, "weight", weight, x)
     mean, inverse = map(np.ascontiguousarray, _saved(op, saved, (x.shape[1],), x))
-    if x.size == 0:
-        return np.zeros_like(x), np.zeros_like(mean), np.zeros_like(mean)
-    total, crossed = _passes.sums(op, "products", [g, x], [mean], num_threads)
-    grad_weight, grad_bias = (crossed * inverse).astype(x.dtype), total.astype(x.dtype)
     of_g = inverse if weight is None else inverse * weight
-    by = term = np.zeros_like(mean)
-    if training:
+    by = term = total = crossed = np.zeros_like(mean)
+    if x.size:
+        total, crossed = _passes.sums(op, "products", [g, x], [mean], num_threads)
+    if x.size and training:
         # What a change of one value does to the mean and to the variance.
         count = x.size // x.shape[1]
         by = (-of_g * inverse * inverse * (crossed / count)).astype(x.dtype)
         term = (-of_g * (total / count)).astype(x.dtype)
-    grad = _passes.scale(op, x, g, mean, by, of_g, term, num_threads=num_threads)
-    return grad, grad_weight, grad_bias
+    grad_weight, grad_bias = (crossed * inverse).astype(x.dtype), total.astype(x.dtype)
+    return (x, g, mean, by, of_g, term), grad_weight, grad_bias
 
 
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):

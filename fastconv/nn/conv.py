@@ -11,6 +11,7 @@ import numpy as np
 
 from fastconv import _algorithm, _shapes
 from fastconv.functional import (
+    _conv_norm,
     _conv_pool,
     leaky_relu,
     leaky_relu_backward,
@@ -181,6 +182,41 @@ class _Conv(_ConvNd):
         return self._accumulate(
             _conv_pool.backward(geometry, tiles, grad_output, codes, input, weight, needs, slope)
         )
+
+    def _plan_normed(self, input, kernels):
+        if self.padding_mode != "zeros":
+            return None
+        return _conv_norm.plan(
+            type(self).__name__, self.ndim, input, self.weight.data, self._options(),
+            self.algorithm, kernels,
+        )  # fmt: skip
+
+    def _forward_normed(self, input, slope, norm):
+        """The output behind a batch normalization and an activation, in one where that pays."""
+        geometry = None
+        if self.training and norm.training:
+            geometry = self._plan_normed(input, _conv_norm.FORWARD)
+        if geometry is None:
+            return norm._forward(self._forward(input), slope)
+        self.save_for_backward(input, {})
+        output, moments = _conv_norm.forward(geometry, input, *self._arrays())
+        return norm._forward(output, slope, moments)
+
+    def _backward_normed(self, grad_output, needs_input_grad, slope, norm):
+        """Of this and the batch normalization behind, in one where that pays."""
+        geometry = None
+        if self._saved is not None:
+            geometry = self._plan_normed(self._saved[0], _conv_norm.BACKWARD)
+        if geometry is None:
+            return self._backward(norm.backward(grad_output), needs_input_grad, slope)
+        output, statistics = norm.saved_for_backward()
+        input, _ = self.saved_for_backward()
+        gradients, of_norm = _conv_norm.backward(
+            geometry, grad_output, output, norm._arrays()[0], statistics, input, self.weight.data,
+            self._needs(needs_input_grad), slope,
+        )  # fmt: skip
+        norm._accumulate((None, *of_norm))
+        return self._accumulate(gradients)
 
     def _bordered(self, input):
         """(input with its border, options of the functional, the border's pairs or None)."""

@@ -3,9 +3,11 @@
 Forward, a layer applies the ReLU or LeakyReLU behind it as it stores its output, and a ReLU and a
 max-pool change places if need be: the maximum of what is positive is the positive maximum.
 Backward, a layer applies the gradient of the activation before it as it stores the gradient of its
-input, even through a pool or Flatten in between: what is positive after these was before.  Values
-are those of the modules called one by one; where a convolution and its pool are one call
-(fastconv.functional._conv_pool), its weight's gradient is summed image by image, and rounds so.
+input, even through a pool or Flatten in between: what is positive after these was before.  And a
+convolution runs together with the batch normalization behind it, both ways.  Values are those of
+the modules called one by one; where a convolution and its pool or normalization are one call
+(_conv_pool, _conv_norm of fastconv.functional), its weight's gradient and the normalization's
+moments are summed image by image, and round so.
 
 The steps of the last forward pass know which modules ran together and on which arrays.  A step
 whose modules have run since is void, and then every module goes back by itself.
@@ -44,7 +46,9 @@ def steps(modules):
     """The modules in the steps in which they run."""
     modules = list(modules)[::-1]
     while modules:
-        layer, activation, pool = modules.pop(), None, None
+        layer, conv, activation, pool = modules.pop(), None, None, None
+        if _is(layer, _Conv) and modules and _is(modules[-1], _BatchNorm):
+            layer, conv = modules.pop(), layer
         if _is_activation([layer]):
             layer, activation = None, layer
         elif _is(layer, *_FORWARD):
@@ -54,29 +58,32 @@ def steps(modules):
                     pool = modules.pop()
             elif _is_pool(modules[-1:]) and _is_activation(modules[-2:-1], ReLU):
                 pool, activation = modules.pop(), modules.pop()
-        yield Step(layer, activation, pool)
+        yield Step(layer, activation, pool, conv)
 
 
 class Step:
-    """A module, or an activation of the ReLU family and what runs with it: a layer and a pool."""
+    """A module, or an activation of the ReLU family and what runs with it: a layer and a pool.
 
-    def __init__(self, layer, activation=None, pool=None):
-        self.layer, self.activation, self.pool = layer, activation, pool
-        self.modules = [each for each in (layer, activation, pool) if each is not None]
+    The layer may be a batch normalization with the convolution before it, `conv`.
+    """
+
+    def __init__(self, layer, activation=None, pool=None, conv=None):
+        self.layer, self.activation, self.pool, self.conv = layer, activation, pool, conv
+        self.modules = [each for each in (conv, layer, activation, pool) if each is not None]
         self.before = None
         self.in_one = False  # layer and pool are one call
 
     def forward(self, input, before=None):
         """The output.  `before`: the step whose rectified output `input` is, moved about or not."""
         layer, activation = self.layer, self.activation
-        if _is(layer, *_BACKWARD):
+        if _is(self.modules[0], *_BACKWARD):
             self.before = before
-        if activation is None:
-            output = layer(input)
-        elif layer is None:
+        if layer is None:
             output = activation(input)
+        elif activation is None:
+            output = layer(input) if self.conv is None else self._rectified(input, 1.0)
         elif self.pool is None:
-            output = layer._forward(input, activation._slope)
+            output = self._rectified(input, activation._slope)
             activation.save_for_backward(output)
         else:
             # Smaller than what goes into the pool, and where it is positive that was.
@@ -89,7 +96,13 @@ class Step:
         layer, pool, slope = self.layer, self.pool, self.activation._slope
         output = layer._forward_pooled(input, slope, pool) if _is(layer, _Conv) else None
         self.in_one = output is not None
-        return output if self.in_one else pool(layer._forward(input, slope))
+        return output if self.in_one else pool(self._rectified(input, slope))
+
+    def _rectified(self, input, slope):
+        """What the layer gives, and the convolution before it, behind an activation."""
+        if self.conv is None:
+            return self.layer._forward(input, slope)
+        return self.conv._forward_normed(input, slope, self.layer)
 
     def carried(self, before):
         """The step whose rectified values this one's output holds, `before` doing so for its input.
@@ -110,6 +123,7 @@ class Step:
     def backward(self, grad_output, needs_input_grad=True, passed=False):
         """The gradient of the input; `passed`: grad_output has passed the activation already."""
         activation, layer = self.activation, self.layer
+        slope = 1.0 if self.before is None else self.before.activation._slope
         if activation is not None:
             if self.pool is None:
                 (output,) = activation.saved_for_backward()
@@ -120,15 +134,16 @@ class Step:
                     grad_output, output, **activation.options
                 )
             if self.in_one:
-                slope = 1.0 if self.before is None else self.before.activation._slope
                 return layer._backward_pooled(grad_output, needs_input_grad, slope, self.pool)
             if self.pool is not None:
                 grad_output = self.pool.backward(grad_output)
             if layer is None:
                 return grad_output
+        if self.conv is not None:
+            return self.conv._backward_normed(grad_output, needs_input_grad, slope, layer)
         if self.before is None:
             return layer.backward(grad_output, needs_input_grad)
-        return layer._backward(grad_output, needs_input_grad, self.before.activation._slope)
+        return layer._backward(grad_output, needs_input_grad, slope)
 
 
 def _is(module, *bases):

@@ -42,8 +42,11 @@ class _BatchNorm(_Norm):
     def forward(self, input):
         return self._forward(input)
 
-    def _forward(self, input, slope=1.0):
-        """The same, and the activation behind: negative results are multiplied by `slope`."""
+    def _forward(self, input, slope=1.0, moments=None):
+        """The same, and the activation behind: negative results are multiplied by `slope`.
+
+        moments: those of the input in training mode, if they are known already.
+        """
         if np.ndim(input) not in self.ranks:
             raise ValueError(
                 f"{type(self).__name__}: input must have {' or '.join(map(str, self.ranks))} axes, "
@@ -64,6 +67,7 @@ class _BatchNorm(_Norm):
             momentum=0.0 if momentum is None else momentum,
             eps=self.eps,
             slope=slope,
+            moments=moments,
         )
         self.save_for_backward(input, statistics)
         return output

@@ -1,0 +1,77 @@
+"""A convolution and what is behind it, image by image: where that pays, and its gradients.
+
+What lies between the two stays in the cache of a thread and never goes through memory.
+"""
+
+import math
+
+import numpy as np
+
+from fastconv import _kernels, _threads
+from fastconv.functional import _arrays, _geometry, _run, _winograd
+
+LEAST_BATCH = 32  # threads share out whole images
+MOST_BYTES = 512 * 1024  # of the convolution's output for one image, and of the weights
+LEAST_POSITIONS = 256  # of grad_output, for which sums as long as the weights are worth a round
+LEAST_BUFFERS = 16  # of a batch, for the threads to share out
+
+
+def plan(op, ndim, x, weight, options, algorithm, kernels):
+    """The Geometry if those kernels of the convolution may run so; None where they had better not.
+
+    `options` of the convolution.
+    """
+    if not isinstance(x, np.ndarray) or x.ndim != ndim + 2 or len(x) < LEAST_BATCH:
+        return None
+    if x.dtype != weight.dtype or x.dtype not in _arrays.FLOATS or not x.size:
+        return None
+    if not x.flags.aligned or not (x.flags.c_contiguous or _arrays.is_channels_last(x)):
+        return None
+    geometry = _geometry.conv_geometry(op, ndim, x.shape, weight, **options)
+    algorithm = _winograd.check(geometry, algorithm)
+    if any(_winograd.choose(geometry, algorithm, each) is not _run for each in kernels):
+        return None
+    image = math.prod(geometry.narrow_shape[1:])
+    return geometry if max(image, weight.size) * x.itemsize <= MOST_BYTES else None
+
+
+def backward(kernel, geometry, behind, between, x, weight, needs, slope, threads):
+    """(grad_input, grad_weight, grad_bias), None where not needed.
+
+    kernel, behind: what takes the gradient back to the convolution's output, and its arguments.
+    between: for each thread, a buffer of as many images as `together` says.  `slope` is that of the
+    activation whose output x is.
+    """
+    op = geometry.op
+    need_input, need_weight, need_bias = needs
+    grad_input = grad_bias = filters = None
+    if need_input:
+        grad_input = _arrays.empty(op, x.shape, x.dtype, x)
+        filters = _run.regrouped(_run.filters(weight, geometry.groups))
+    grad_weight = _arrays.empty(op, weight.shape, x.dtype)
+    if need_bias:
+        grad_bias = np.empty(geometry.narrow_channels, x.dtype)
+    status = getattr(_kernels.conv[x.dtype.char], kernel)(
+        *behind, _arrays.expand_space(x), filters, _arrays.expand_space(between),
+        _arrays.expand_space(grad_input) if need_input else None,
+        _run.filters(grad_weight, geometry.groups), grad_bias,
+        _run._gate(x, slope) if need_input else None, slope,
+        *geometry.kernel_args, not need_weight, threads,
+    )  # fmt: skip
+    _run.check_status(op, status)
+    return grad_input, grad_weight if need_weight else None, grad_bias
+
+
+def together(geometry, itemsize):
+    """How many images a thread had better take at once: more than one where they are small."""
+    image = math.prod(geometry.narrow_shape[1:]) * itemsize
+    most = min(
+        LEAST_POSITIONS // math.prod(geometry.narrow),
+        geometry.batch // LEAST_BUFFERS,
+        MOST_BYTES // image,
+    )
+    return next((n for n in range(most, 1, -1) if geometry.batch % n == 0), 1)
+
+
+def threads_for(geometry, num_threads):
+    return _threads.effective(geometry.op, num_threads, geometry.work)

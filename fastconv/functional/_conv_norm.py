@@ -1,0 +1,70 @@
+"""A convolution and the batch normalization behind it, with fewer passes over what lies between.
+
+The moments of an image are taken while it is in the cache.  Backward, the sums over the batch come
+first; then the gradient of what lies between is computed image by image, and is in the cache until
+the convolution has used it up.
+"""
+
+import math
+
+import numpy as np
+
+from fastconv import _kernels
+from fastconv.functional import _arrays, _conv_images, _passes, _run
+from fastconv.functional.normalization import _gradients
+
+LEAST_BYTES = 1024 * 1024  # of what lies between the two: less is in the cache anyway
+
+
+FORWARD = ("forward",)
+BACKWARD = ("grad_input", "grad_weight")
+
+
+def plan(op, ndim, x, weight, options, algorithm, kernels):
+    """The Geometry for `forward` or `backward`; None where the two had better run apart.
+
+    kernels: those of the convolution that are to run, FORWARD or BACKWARD.
+    """
+    geometry = _conv_images.plan(op, ndim, x, weight, options, algorithm, kernels)
+    if geometry is None or math.prod(geometry.narrow_shape) * x.itemsize < LEAST_BYTES:
+        return None
+    return geometry
+
+
+def forward(geometry, x, weight, bias, num_threads=None):
+    """The output of the convolution, and the mean and variance of its channels, in float64."""
+    op = geometry.op
+    y = _arrays.empty(op, geometry.narrow_shape, x.dtype, x)
+    moments = np.empty(geometry.narrow_channels), np.empty(geometry.narrow_channels)
+    status = _kernels.conv[x.dtype.char].forward_moments(
+        _arrays.expand_space(x), _run.filters(weight, geometry.groups),
+        _run.check_bias(op, bias, geometry.narrow_channels, x.dtype), _arrays.expand_space(y),
+        _passes.planes(y, _arrays.is_channels_last(y)), *moments, *geometry.kernel_args,
+        _conv_images.threads_for(geometry, num_threads),
+    )  # fmt: skip
+    _run.check_status(op, status)
+    return y, moments
+
+
+def backward(
+    geometry, grad_output, output, norm_weight, saved, x, weight, needs, slope, num_threads=None
+):
+    """The gradients of the convolution, None where not needed, and (grad_weight, grad_bias) behind.
+
+    output: of the convolution; the batch normalization got it and gave `saved`.  `slope` is that of
+    the activation whose output x is.
+    """
+    (y, g, *factors), *of_norm = _gradients(
+        "batch_norm_backward", grad_output, output, norm_weight, saved, True, num_threads
+    )
+    if not any(needs):
+        return (None,) * 3, of_norm
+    last = _arrays.is_channels_last(y)
+    threads = _conv_images.threads_for(geometry, num_threads)
+    images = threads * _conv_images.together(geometry, y.itemsize)
+    between = _arrays.empty(geometry.op, (images, *y.shape[1:]), y.dtype, y)
+    gradients = _conv_images.backward(
+        "backward_scaled", geometry, (_passes.planes(g, last), _passes.planes(y, last), *factors),
+        between, x, weight, needs, slope, threads,
+    )  # fmt: skip
+    return gradients, of_norm

@@ -1,0 +1,360 @@
+"""A convolution that runs together with the batch normalization behind it."""
+
+from dataclasses import replace
+from unittest import mock
+
+import checks
+import isas
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from strategies import LAYOUTS, cases, examples, lay_out
+from test_conv_pool import options_of
+
+import fastconv
+from fastconv import nn
+from fastconv.functional import _conv_images, _conv_norm, _passes
+
+
+@pytest.fixture(autouse=True)
+def any_size(monkeypatch):
+    monkeypatch.setattr(_conv_images, "LEAST_BATCH", 1)
+    monkeypatch.setattr(_conv_norm, "LEAST_BYTES", 0)
+
+
+def over_channels(values, y):
+    return values.reshape(-1, *(1,) * (y.ndim - 2))
+
+
+def norm_backward(grad, y, scale, mean, inverse):
+    """(grad_input, the same of magnitudes, grad_weight, grad_bias) as in Ioffe & Szegedy 2015."""
+    axes = (0, *range(2, y.ndim))
+    centred = y - over_channels(mean, y)
+    inverse = over_channels(inverse, y)
+    of_g = over_channels(scale, y) * inverse
+
+    def gradient(g, c, sign):
+        along = inverse**2 * (g * c).mean(axes, keepdims=True)
+        return of_g * (g + sign * (g.mean(axes, keepdims=True) + c * along))
+
+    return (
+        gradient(grad, centred, -1), gradient(np.abs(grad), np.abs(centred), 1),
+        (grad * centred * inverse).sum(axes), grad.sum(axes),
+    )  # fmt: skip
+
+
+def plan_of(case, x, weight, kernels):
+    with isas.using(case.isa):
+        return _conv_norm.plan(
+            case.name, case.ndim, x, weight, options_of(case.options), "direct", kernels
+        )
+
+
+@examples(200)
+@given(case=cases(), layout=st.sampled_from(("C", "channels_last")), far=st.sampled_from((0, 1000)))
+def test_forward_with_every_option(case, layout, far):
+    case = replace(case, batched=True, layouts=(layout, "C", "C"), data="integers")
+    x, weight, bias, _ = case.arrays()
+    bias = None if bias is None else bias + np.array(far, case.dtype)
+    geometry = plan_of(case, x, weight, _conv_norm.FORWARD)
+    assume(geometry is not None)
+    with isas.using(case.isa):
+        y, (mean, variance) = _conv_norm.forward(geometry, x, weight, bias, case.num_threads)
+    want = checks.forward(case, x, weight, bias)
+    np.testing.assert_array_equal(y, want)
+    assert y.strides == want.strides or 1 in y.shape
+    axes = (0, *range(2, y.ndim))
+    eps = np.finfo(case.dtype).eps
+    wide = want.astype(np.float64)
+    np.testing.assert_allclose(mean, wide.mean(axes), 8 * eps, 8 * eps * np.abs(wide).max())
+    np.testing.assert_allclose(variance, wide.var(axes), 64 * eps, eps)
+
+
+@examples(300)
+@given(
+    case=cases(),
+    layout=st.sampled_from(("C", "channels_last")),
+    of_grad=st.sampled_from(LAYOUTS),
+    together=st.integers(1, 4),
+    affine=st.booleans(),
+    before=st.sampled_from((0.0, 1.0, 0.5)),
+    needs=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+)
+def test_backward_with_every_option(case, layout, of_grad, together, affine, before, needs):
+    case = replace(case, batched=True, layouts=(layout, "C", "C"), data="integers")
+    x, weight, bias, _ = case.arrays()
+    geometry = plan_of(case, x, weight, _conv_norm.BACKWARD)
+    y = checks.forward(case, x, weight, bias)
+    assume(geometry is not None and y.size > y.shape[1])
+    rng = np.random.default_rng(case.seed)
+    axes = (0, *range(2, y.ndim))
+    mean = y.mean(axes, dtype=np.float64).astype(case.dtype)
+    inverse = (1 / np.sqrt(y.var(axes, dtype=np.float64) + 0.1)).astype(case.dtype)
+    scale = rng.uniform(0.5, 2, len(mean)).astype(case.dtype) if affine else None
+    grad = lay_out(rng.integers(-3, 4, y.shape).astype(case.dtype), of_grad)
+    images = 1 if case.batch % together else together
+    with isas.using(case.isa), mock.patch.object(_conv_images, "together", return_value=images):
+        found, of_norm = _conv_norm.backward(
+            geometry, grad, y, scale, (mean, inverse), x, weight, needs, before, case.num_threads
+        )
+
+    wide = [each.astype(np.float64) for each in (grad, y, mean, inverse)]
+    between, magnitude, *want_of_norm = norm_backward(
+        *wide[:2], np.ones(len(mean)) if scale is None else scale, *wide[2:]
+    )
+    wanted = case.expected_backward(between, x.astype(np.float64), weight.astype(np.float64))
+    bounds = case.expected_backward(magnitude, np.abs(x), np.abs(weight))
+    wanted = np.where(x > 0, wanted[0], before * wanted[0]), *wanted[1:]
+    for each, want, bound, needed in zip(found, wanted, bounds, needs, strict=True):
+        assert (each is not None) == needed
+        if needed:
+            assert each.dtype == case.dtype
+            assert each.shape == want.shape
+            assert np.all(np.abs(each - want) <= 64 * np.finfo(case.dtype).eps * bound)
+    for each, want in zip(of_norm, want_of_norm, strict=True):
+        np.testing.assert_allclose(each, want, 1e-4, 1e-3)
+
+
+@pytest.mark.parametrize("isa", isas.AVAILABLE)
+@pytest.mark.parametrize("layout", ["C", "channels_last"])
+@pytest.mark.parametrize("dtype", ["f", "d"])
+@pytest.mark.parametrize("space", [(19, 18), (7, 5)])
+def test_same_bits_for_any_number_of_threads(isa, layout, dtype, space):
+    rng = np.random.default_rng(0)
+    x = lay_out(rng.standard_normal((36, 6, *space)).astype(dtype), layout)
+    grad = lay_out(rng.standard_normal((36, 20, *space)).astype(dtype), layout)
+    weight = rng.standard_normal((20, 6, 3, 3)).astype(dtype)
+    saved = np.zeros(20, dtype), np.ones(20, dtype)
+    with isas.using(isa):
+        geometry = _conv_norm.plan(
+            "test", 2, x, weight, options_of({"padding": 1}), "direct", _conv_norm.BACKWARD
+        )
+        results = []
+        for threads in (1, 2, 3, 7):
+            y, moments = _conv_norm.forward(geometry, x, weight, None, threads)
+            gradients, of_norm = _conv_norm.backward(
+                geometry, grad, y, None, saved, x, weight, (True,) * 3, 0.0, threads
+            )
+            results.append([each.tobytes() for each in (y, *moments, *gradients, *of_norm)])
+    assert all(each == results[0] for each in results)
+
+
+def network(dtype, **options):
+    rng = np.random.default_rng(0)
+
+    def conv(*args, **more):
+        return nn.Conv2d(*args, **more, **options, dtype=dtype, rng=rng)
+
+    return nn.Sequential(
+        conv(3, 8, 3, padding=1), nn.BatchNorm2d(8, dtype=dtype), nn.ReLU(),
+        conv(8, 12, 3, 2), nn.BatchNorm2d(12, dtype=dtype), nn.LeakyReLU(0.1),
+        conv(12, 8, 3, groups=2), nn.BatchNorm2d(8, dtype=dtype), nn.ReLU(), nn.MaxPool2d(2),
+        conv(8, 6, 1), nn.BatchNorm2d(6, dtype=dtype, affine=False),
+    )  # fmt: skip
+
+
+def image(dtype, layout="C", batch=6):
+    rng = np.random.default_rng(1)
+    return lay_out(rng.standard_normal((batch, 3, 22, 18)).astype(dtype), layout)
+
+
+def gradient_of(y):
+    return np.cos(np.arange(y.size)).reshape(y.shape).astype(y.dtype)
+
+
+@pytest.fixture
+def together(monkeypatch):
+    """The channels of the normalizations that went back together with their convolutions."""
+    seen = []
+    original = _conv_norm.backward
+
+    def backward(*args, **options):
+        seen.append(args[0].narrow_channels)
+        return original(*args, **options)
+
+    def refuse(op, x, g, *args, **options):
+        assert g is None, "the gradient of a normalization came by itself"
+        return scale(op, x, g, *args, **options)
+
+    def refuse_moments(op, kernel, *args, **options):
+        assert kernel != "moments", "the moments came by themselves"
+        return sums(op, kernel, *args, **options)
+
+    scale, sums = _passes.scale, _passes.sums
+    monkeypatch.setattr(_passes, "sums", refuse_moments)
+    monkeypatch.setattr(_conv_norm, "backward", backward)
+    monkeypatch.setattr(_passes, "scale", refuse)
+    return seen
+
+
+def one_by_one(model, x, grad):
+    for layer in model:
+        x = layer(x)
+    needed = grad
+    for layer in list(model)[::-1]:
+        needed = layer.backward(needed)
+    return [x, needed, *(each.grad for each in model.parameters())]
+
+
+@pytest.mark.parametrize("layout", ["C", "channels_last", "steps"])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("dtype", ["f", "d"])
+def test_values_are_those_of_the_modules(layout, bias, dtype):
+    x = image(dtype, layout)
+    model = network(dtype, bias=bias)
+    y = model(x)
+    grad = gradient_of(y)
+    grad_input = model.backward(grad)
+    found = [y, grad_input, *(each.grad for each in model.parameters())]
+    found += model.state_dict().values()
+    model = network(dtype, bias=bias)
+    wanted = one_by_one(model, x, grad)
+    wanted += model.state_dict().values()
+    close = 1e-4 if dtype == "f" else 1e-12
+    for each, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(each, other, close, close * np.abs(grad).sum())
+
+
+@pytest.mark.parametrize("layout", ["C", "channels_last"])
+@pytest.mark.parametrize("order", ["C", "channels_last", "steps"])
+def test_all_run_together(layout, order, together):
+    model = network("f")
+    model.backward(lay_out(gradient_of(model(image("f", layout))), order))
+    assert together == [6, 8, 12, 8]
+
+
+@pytest.mark.parametrize("needs_input_grad", [False, True])
+@pytest.mark.parametrize(
+    "frozen",
+    [("0.weight",), ("0.bias",), ("0.weight", "0.bias"), ("3.weight", "3.bias"), ("1.weight",)],
+)
+def test_what_is_frozen_has_no_gradient(frozen, needs_input_grad, together):
+    found = []
+    for names in ((), frozen):
+        model = network("f")
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad = name not in names
+        grad_input = model.backward(gradient_of(model(image("f"))), needs_input_grad)
+        assert (grad_input is None) == (not needs_input_grad)
+        grads = {name: each.grad for name, each in model.named_parameters()}
+        assert {name for name in grads if grads[name] is None} == set(names)
+        found.append({"input": grad_input} | grads)
+    for name in found[0].keys() - frozen:
+        np.testing.assert_array_equal(found[0][name], found[1][name])
+    assert together == [6, 8, 12, 8] * 2
+
+
+def test_gradients_add_up(together):
+    model = network("f")
+    model.backward(gradient_of(model(image("f"))))
+    once = [each.grad.copy() for each in model.parameters()]
+    model.backward(gradient_of(model(image("f"))))
+    for each, other in zip(model.parameters(), once, strict=True):
+        np.testing.assert_array_equal(each.grad, 2 * other)
+
+
+def test_gradcheck(together):
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(
+        nn.LeakyReLU(0.3), nn.Conv2d(2, 3, 3, padding=1, dtype="d", rng=rng),
+        nn.BatchNorm2d(3, dtype="d"), nn.ReLU(), nn.Conv2d(3, 2, 2, dtype="d", rng=rng),
+        nn.BatchNorm2d(2, dtype="d"),
+    )  # fmt: skip
+    x = rng.standard_normal((4, 2, 4, 3))
+    assert fastconv.gradcheck(model, x, atol=1e-6, rtol=1e-5)
+    assert together
+
+
+def test_modules_that_ran_since_go_back_by_themselves():
+    x = image("f")
+    wanted = one_by_one(network("f"), x, grad := gradient_of(network("f")(x)))
+    model = network("f")
+    model(2 * x)
+    for layer in model:
+        x = layer(x)
+    with mock.patch.object(_conv_norm, "backward", side_effect=AssertionError):
+        grad_input = model.backward(grad)
+    np.testing.assert_array_equal(grad_input, wanted[1])
+
+
+def test_modules_that_ran_in_one_also_go_back_by_themselves():
+    model = network("f")[:9]
+    grad = gradient_of(model(image("f")))
+    want = model.backward(grad)
+    model(image("f"))
+    for layer in list(model)[::-1]:
+        grad = layer.backward(grad)
+    np.testing.assert_allclose(grad, want, 1e-4, 1e-4)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("method", ["forward", "backward"])
+def test_what_a_user_wraps_is_called(index, method, monkeypatch):
+    model = network("f")[:3]
+    x = image("f")
+    want = model.backward(gradient_of(model(x)))
+    calls = []
+    original = getattr(model[index], method)
+
+    def wrapped(*args, **options):
+        calls.append(args)
+        return original(*args, **options)
+
+    monkeypatch.setattr(model[index], method, wrapped)
+    got = model.backward(gradient_of(model(x)))
+    assert len(calls) == 1
+    np.testing.assert_allclose(got, want, 1e-4, 1e-4)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_each_needs_a_forward_in_training_mode(index):
+    model = network("f")[:3]
+    model[index].eval()
+    y = model(image("f"))
+    with pytest.raises(RuntimeError, match=f"{type(model[index]).__name__}: backward needs"):
+        model.backward(gradient_of(y))
+
+
+def test_evaluation_is_as_before():
+    model = network("f")
+    for _ in range(3):
+        model(image("f"))
+    x = y = image("f")
+    model.eval()
+    for layer in model:
+        y = layer(y)
+    np.testing.assert_allclose(model(x), y, 1e-5, 1e-5)
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        lambda: nn.Conv2d(3, 8, 3, padding=1, padding_mode="circular"),
+        lambda: nn.Conv2d(3, 8, 3, algorithm="winograd"),
+        lambda: nn.ConvTranspose2d(3, 8, 3),
+    ],
+)
+def test_others_run_apart(conv, monkeypatch):
+    for way in ("forward", "backward"):
+        monkeypatch.setattr(_conv_norm, way, mock.Mock(side_effect=AssertionError))
+    model = nn.Sequential(conv(), nn.BatchNorm2d(8), nn.ReLU())
+    assert model.backward(model(image("f", batch=40))).shape == (40, 3, 22, 18)
+
+
+def test_few_or_small_images_run_apart(monkeypatch):
+    monkeypatch.undo()
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+    seen = []
+    for batch in (31, 64, 130):
+        with mock.patch.object(_conv_norm, "backward", wraps=_conv_norm.backward) as spy:
+            model.backward(model(image("f", batch=batch)))
+        seen.append(spy.called)
+    assert seen == [False, False, True]
+
+
+def test_a_gradient_of_another_shape_is_an_error():
+    model = network("f")[:2]
+    model(image("f"))
+    with pytest.raises(ValueError, match=r"batch_norm_backward: grad_output.*\(6, 8, 22, 18\)"):
+        model.backward(np.zeros((6, 8, 22, 17), "f"))
