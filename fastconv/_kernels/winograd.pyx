@@ -5,15 +5,17 @@
 #
 # a) A tile of 4 outputs along an axis is a product of polynomials, known from its values at 6 points
 #    (winograd_transform.pxi), so that 36 products replace 144 in 2-D.  At each point, a convolution
-#    is a product of matrices, which the register tile of the direct kernels does (conv_tile.pxi):
+#    is a product of matrices, for a register tile (winograd_multiply.pxi; of grad_weight, whose sums
+#    are long, that of the direct kernels):
 #
 #    | pass       | a, rows of the tile            | b, lanes of the tile               |
 #    |------------|--------------------------------|------------------------------------|
 #    | correlate  | tiles of the transformed input | transformed filters, out channels  |
 #    | grad_weight| in channels of the same        | transformed grad_output, the same  |
 #
-# b) A task transforms the tiles it needs (winograd_tiles.pxi) and keeps them in L2 with what comes of
-#    them: extra memory is that of the threads' tiles and of the transformed filters.
+# b) A task transforms the tiles it needs (winograd_tiles.pxi), first along the columns, which
+#    neighbours share, and keeps them in L2 with what comes of them: extra memory is that of the
+#    threads' tiles and of the transformed filters.
 #
 # c) `correlate` is both forward and grad_input, as for the direct kernels, and so are the problems
 #    (conv_problem.pxi).  Sums are cut by the problem, not by the thread count.
