@@ -15,7 +15,6 @@ from fastconv.functional.normalization import _gradients
 
 LEAST_BYTES = 1024 * 1024  # of what lies between the two: less is in the cache anyway
 
-
 FORWARD = ("forward",)
 BACKWARD = ("grad_input", "grad_weight")
 
