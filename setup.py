@@ -167,7 +167,7 @@ setup(
             [f"{KERNELS}/{name}.pyx"],
             include_dirs=[KERNELS, INCLUDE],
             depends=[f"{KERNELS}/{header}" for header in SHARED]
-            + (INTERFACE if name == "capi" else []),
+            + ([*INTERFACE, f"{KERNELS}/capi_checks.pxi"] if name == "capi" else []),
         )
         for name in ("augment", "capi", "cpu", "memory")
     ],
