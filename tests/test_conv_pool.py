@@ -35,7 +35,9 @@ def plan_of(case, x, weight, window):
 
 
 def options_of(options):
-    return {"stride": 1, "padding": 0, "dilation": 1, "groups": 1} | options
+    """(stride, padding, dilation, groups), with lists as tuples."""
+    options = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1} | options
+    return tuple(tuple(each) if isinstance(each, list) else each for each in options.values())
 
 
 @examples(300)

@@ -311,7 +311,7 @@ def test_environment(value, status):
 
 def geometry(shape, weight, stride=1):
     ndim = len(weight) - 2
-    return _geometry.conv_geometry("conv", ndim, shape, np.empty(weight), stride, 1, 1, 1)
+    return _geometry.conv_geometry("conv", ndim, shape, weight, stride, 1, 1, 1)
 
 
 def chosen(algorithm, *args, kernel="forward"):

@@ -49,7 +49,8 @@ def as_array(op, name, array, dtype=None):
 
     With `dtype` given, any other is a TypeError.
     """
-    array = as_numpy(op, name, array)
+    if not isinstance(array, np.ndarray):
+        array = as_numpy(op, name, array)
     native = array.dtype if array.dtype in FLOATS else array.dtype.newbyteorder("=")
     if native not in FLOATS:
         raise TypeError(f"{op}: {name} must be float32 or float64, got {array.dtype}")
@@ -110,14 +111,15 @@ def is_channels_last(array):
 
     With one channel, or one pixel, both orders are the same memory, and the strides tell.
     """
-    if array.ndim < 3 or not channels_to_end(array).flags.c_contiguous:
+    if array.ndim < 3:
         return False
     if not array.flags.c_contiguous:
-        return True
+        return channels_to_end(array).flags.c_contiguous
     _, channels, *space = array.shape
+    pixels = math.prod(space)
     if channels == 1:
-        return array.strides[1] == array.itemsize and math.prod(space) > 1
-    return array.strides[-1] == channels * array.itemsize
+        return array.strides[1] == array.itemsize and pixels > 1
+    return (pixels == 1 or not array.size) and array.strides[-1] == channels * array.itemsize
 
 
 def empty(op, shape, dtype, like=None):

@@ -4,10 +4,11 @@ What lies between the two stays in the cache of a thread and never goes through 
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
-from fastconv import _kernels, _threads
+from fastconv import _algorithm, _kernels, _threads
 from fastconv.functional import _arrays, _geometry, _run, _winograd
 
 LEAST_BATCH = 32  # threads share out whole images
@@ -19,7 +20,7 @@ LEAST_BUFFERS = 16  # of a batch, for the threads to share out
 def plan(op, ndim, x, weight, options, algorithm, kernels):
     """The Geometry if those kernels of the convolution may run so; None where they had better not.
 
-    `options` of the convolution.
+    options: (stride, padding, dilation, groups) of a layer, which has checked them.
     """
     if not isinstance(x, np.ndarray) or x.ndim != ndim + 2 or len(x) < LEAST_BATCH:
         return None
@@ -27,12 +28,20 @@ def plan(op, ndim, x, weight, options, algorithm, kernels):
         return None
     if not x.flags.aligned or not (x.flags.c_contiguous or _arrays.is_channels_last(x)):
         return None
-    geometry = _geometry.conv_geometry(op, ndim, x.shape, weight, **options)
+    return _plan(
+        op, ndim, x.shape, x.itemsize, weight.shape, options,
+        _algorithm.effective(op, algorithm), kernels,
+    )  # fmt: skip
+
+
+@lru_cache(_geometry.REMEMBERED)
+def _plan(op, ndim, shape, itemsize, weight, options, algorithm, kernels):
+    geometry = _geometry.conv_geometry(op, ndim, shape, weight, *options)
     algorithm = _winograd.check(geometry, algorithm)
     if any(_winograd.choose(geometry, algorithm, each) is not _run for each in kernels):
         return None
-    image = math.prod(geometry.narrow_shape[1:])
-    return geometry if max(image, weight.size) * x.itemsize <= MOST_BYTES else None
+    most = max(math.prod(geometry.narrow_shape[1:]), math.prod(weight))
+    return geometry if most * itemsize <= MOST_BYTES else None
 
 
 def backward(kernel, geometry, behind, between, x, weight, needs, slope, threads):

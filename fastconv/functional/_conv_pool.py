@@ -13,8 +13,8 @@ from fastconv.functional import _arrays, _conv_images, _pool, _run
 def plan(op, ndim, x, weight, options, algorithm, pool):
     """(geometry, tiles) for `forward` and `backward`; None where the two had better run apart.
 
-    `options` of the convolution, `pool` of the pool: (kernel_size, stride, padding, dilation,
-    ceil_mode).
+    options: (stride, padding, dilation, groups) of a layer; `pool` of the pool behind:
+    (kernel_size, stride, padding, dilation, ceil_mode).
     """
     kernels = ("forward", "grad_input", "grad_weight")
     geometry = _conv_images.plan(op, ndim, x, weight, options, algorithm, kernels)

@@ -83,9 +83,9 @@ def weight_shape(op, ndim, shape, groups, lead_name):
 
 
 def conv_geometry(op, ndim, shape, weight, stride, padding, dilation, groups):
-    """Geometry of a convolution of an input of `shape` (N, C, *space)."""
+    """Geometry of a convolution of an input of `shape` (N, C, *space), `weight` a shape too."""
     return _conv_geometry(
-        op, shape, weight.shape,
+        op, shape, weight,
         _shapes.per_axis(op, "stride", stride, ndim, 1),
         _shapes.padding_pairs(op, padding, ndim),
         _shapes.per_axis(op, "dilation", dilation, ndim, 1),
@@ -122,13 +122,13 @@ def _conv_geometry(op, shape, weight, stride, pad, dilation, groups):
 def transpose_geometry(
     op, ndim, shape, weight, stride, padding, output_padding, groups, dilation, output_size=None
 ):
-    """Geometry of the convolution whose transpose is applied to `shape` (N, C, *space)."""
+    """Geometry of the convolution whose transpose is applied to `shape`, `weight` a shape too."""
     if output_size is not None:
         if isinstance(output_size, (list, tuple)) and len(output_size) == ndim + 2:
             output_size = output_size[2:]
         output_size = _shapes.per_axis(op, "output_size", output_size, ndim, 0)
     return _transpose_geometry(
-        op, shape, weight.shape,
+        op, shape, weight,
         _shapes.per_axis(op, "stride", stride, ndim, 1),
         _shapes.padding_pairs(op, padding, ndim),
         _shapes.per_axis(op, "output_padding", output_padding, ndim, 0),

@@ -68,7 +68,9 @@ def _conv(
     x = _arrays.as_array(op, "input", input)
     weight = _arrays.as_array(op, "weight", weight, x.dtype)
     x, batched = _arrays.as_batch(op, "input", x, ndim)
-    geometry = _geometry.conv_geometry(op, ndim, x.shape, weight, stride, padding, dilation, groups)
+    geometry = _geometry.conv_geometry(
+        op, ndim, x.shape, weight.shape, stride, padding, dilation, groups
+    )
     algorithm = _winograd.check(geometry, algorithm)
     bias = _run.check_bias(op, bias, geometry.narrow_channels, x.dtype)
     inputs = [x, weight] + ([] if bias is None else [bias])
@@ -89,7 +91,9 @@ def _conv_backward(
     x = _arrays.as_array(op, "input", input)
     weight = _arrays.as_array(op, "weight", weight, x.dtype)
     x, batched = _arrays.as_batch(op, "input", x, ndim)
-    geometry = _geometry.conv_geometry(op, ndim, x.shape, weight, stride, padding, dilation, groups)
+    geometry = _geometry.conv_geometry(
+        op, ndim, x.shape, weight.shape, stride, padding, dilation, groups
+    )
     algorithm = _winograd.check(geometry, algorithm)
     g = _run.check_grad_output(op, grad_output, ndim, geometry.narrow_shape, batched, x.dtype)
     need_input, *needs = _run.check_needs(op, needs)

@@ -22,8 +22,9 @@ def _conv_transpose(
     weight = _arrays.as_array(op, "weight", weight, x.dtype)
     x, batched = _arrays.as_batch(op, "input", x, ndim)
     geometry = _geometry.transpose_geometry(
-        op, ndim, x.shape, weight, stride, padding, output_padding, groups, dilation, output_size
-    )
+        op, ndim, x.shape, weight.shape, stride, padding, output_padding, groups, dilation,
+        output_size,
+    )  # fmt: skip
     algorithm = _winograd.check(geometry, algorithm)
     bias = _run.check_bias(op, bias, geometry.wide_channels, x.dtype)
     inputs = [x, weight] + ([] if bias is None else [bias])
@@ -44,7 +45,7 @@ def _conv_transpose_backward(
     weight = _arrays.as_array(op, "weight", weight, x.dtype)
     x, batched = _arrays.as_batch(op, "input", x, ndim)
     geometry = _geometry.transpose_geometry(
-        op, ndim, x.shape, weight, stride, padding, output_padding, groups, dilation
+        op, ndim, x.shape, weight.shape, stride, padding, output_padding, groups, dilation
     )
     algorithm = _winograd.check(geometry, algorithm)
     g = _run.check_grad_output(op, grad_output, ndim, geometry.wide_shape, batched, x.dtype)

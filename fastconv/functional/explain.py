@@ -65,7 +65,7 @@ def explain(
     weight = _phantom(_shape(op, "weight_shape", weight_shape, ndim, dtype), dtype, "nchw")
     if transposed:
         geometry = _geometry.transpose_geometry(
-            op, ndim, x.shape, weight, stride, padding, output_padding, groups, dilation
+            op, ndim, x.shape, weight.shape, stride, padding, output_padding, groups, dilation
         )
     else:
         if output_padding not in (0, (0,) * ndim):
@@ -73,7 +73,7 @@ def explain(
                 f"{op}: output_padding must be 0 for {operation}, got {output_padding!r}"
             )
         geometry = _geometry.conv_geometry(
-            op, ndim, x.shape, weight, stride, padding, dilation, groups
+            op, ndim, x.shape, weight.shape, stride, padding, dilation, groups
         )
     shape = geometry.wide_shape if transposed else geometry.narrow_shape
     _shapes.check_size(op, shape, dtype.itemsize)

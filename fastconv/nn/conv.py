@@ -19,7 +19,7 @@ from fastconv.functional import (
     relu_backward,
 )
 from fastconv.functional._arrays import as_array, as_batch
-from fastconv.functional._geometry import conv_geometry, transpose_geometry
+from fastconv.functional._geometry import transpose_geometry
 from fastconv.functional._run import check_grad_output
 from fastconv.functional._winograd import KeptFilters
 from fastconv.functional.conv import _conv, _conv_backward
@@ -154,14 +154,19 @@ class _Conv(_ConvNd):
             grad_input = _rectified_backward(grad_input, input, slope)
         return grad_input, *rest
 
-    def _forward_pooled(self, input, slope, pool):
-        """The output behind an activation and a max-pool; None where these had better run apart."""
+    def _plan(self, plan, input, behind):
+        """`plan` of _conv_pool or _conv_norm for this layer; None where it had better run alone."""
         if self.padding_mode != "zeros":
             return None
-        op, weight = type(self).__name__, self.weight.data
-        together = _conv_pool.plan(
-            op, self.ndim, input, weight, self._options(), self.algorithm, pool._options()
-        )
+        op, padding = type(self).__name__, self.padding
+        if isinstance(padding, list):  # a tuple can be remembered
+            padding = _shapes.padding_pairs(op, padding, self.ndim)
+        options = self.stride, padding, self.dilation, self.groups
+        return plan(op, self.ndim, input, self.weight.data, options, self.algorithm, behind)
+
+    def _forward_pooled(self, input, slope, pool):
+        """The output behind an activation and a max-pool; None where these had better run apart."""
+        together = self._plan(_conv_pool.plan, input, pool._options())
         if together is None:
             return None
         geometry, tiles = together
@@ -174,28 +179,20 @@ class _Conv(_ConvNd):
 
     def _backward_pooled(self, grad_output, needs_input_grad, slope, pool):
         """Of the same, `grad_output` having passed the activation; `slope` as for `_backward`."""
-        op, weight = type(self).__name__, self.weight.data
         input, _ = self.saved_for_backward()
         codes, tiles = pool.saved_for_backward()
-        geometry = conv_geometry(op, self.ndim, input.shape, weight, **self._options())
-        needs = self._needs(needs_input_grad)
-        return self._accumulate(
-            _conv_pool.backward(geometry, tiles, grad_output, codes, input, weight, needs, slope)
-        )
-
-    def _plan_normed(self, input, kernels):
-        if self.padding_mode != "zeros":
-            return None
-        return _conv_norm.plan(
-            type(self).__name__, self.ndim, input, self.weight.data, self._options(),
-            self.algorithm, kernels,
+        geometry, _ = self._plan(_conv_pool.plan, input, pool._options())
+        gradients = _conv_pool.backward(
+            geometry, tiles, grad_output, codes, input, self.weight.data,
+            self._needs(needs_input_grad), slope,
         )  # fmt: skip
+        return self._accumulate(gradients)
 
     def _forward_normed(self, input, slope, norm):
         """The output behind a batch normalization and an activation, in one where that pays."""
         geometry = None
         if self.training and norm.training:
-            geometry = self._plan_normed(input, _conv_norm.FORWARD)
+            geometry = self._plan(_conv_norm.plan, input, _conv_norm.FORWARD)
         if geometry is None:
             return norm._forward(self._forward(input), slope)
         self.save_for_backward(input, {})
@@ -206,7 +203,7 @@ class _Conv(_ConvNd):
         """Of this and the batch normalization behind, in one where that pays."""
         geometry = None
         if self._saved is not None:
-            geometry = self._plan_normed(self._saved[0], _conv_norm.BACKWARD)
+            geometry = self._plan(_conv_norm.plan, self._saved[0], _conv_norm.BACKWARD)
         if geometry is None:
             return self._backward(norm.backward(grad_output), needs_input_grad, slope)
         output, statistics = norm.saved_for_backward()
@@ -316,7 +313,7 @@ class _ConvTranspose(_ConvNd):
         asked = options if output_size is None else options | {"output_padding": 0}
         x, _ = as_batch(op, "input", as_array(op, "input", input), self.ndim)
         geometry = transpose_geometry(
-            op, self.ndim, x.shape, self.weight.data, **asked, output_size=output_size
+            op, self.ndim, x.shape, self.weight.shape, **asked, output_size=output_size
         )
         least = map(
             _shapes.conv_transpose_out_size,

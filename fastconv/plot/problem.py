@@ -67,7 +67,7 @@ class Problem:
         self.op, self.ndim = op, ndim
         size = per_axis(op, "input_size", input_size, ndim, 1)
         kernel = per_axis(op, "kernel_size", kernel_size, ndim, 1)
-        hollow = np.broadcast_to(0.0, (1, 1, *kernel))
+        filters = (1, 1, *kernel)
         # The example as a whole or nothing of it: whoever says something gets PyTorch's defaults.
         example = default if all(each is None for each in given) else {}
         stride = example.get("stride", 1) if stride is None else stride
@@ -76,11 +76,11 @@ class Problem:
         if transposed:
             output_padding = 0 if output_padding is None else output_padding
             geometry = _geometry.transpose_geometry(
-                op, ndim, (1, 1, *size), hollow, stride, padding, output_padding, 1, dilation
+                op, ndim, (1, 1, *size), filters, stride, padding, output_padding, 1, dilation
             )
         else:
             geometry = _geometry.conv_geometry(
-                op, ndim, (1, 1, *size), hollow, stride, padding, dilation, 1
+                op, ndim, (1, 1, *size), filters, stride, padding, dilation, 1
             )
         self.geometry, self.size = geometry, size
         self.wide, self.narrow, self.kernel = geometry.wide, geometry.narrow, kernel
