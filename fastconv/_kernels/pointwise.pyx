@@ -12,7 +12,11 @@
 # c) Kernels trust their arguments; their callers have checked them.
 """
 
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
 from cython.parallel cimport prange
+from libc.stdlib cimport free, malloc
 
 from fastconv._kernels.types cimport (
     FLUSH_DENORMALS, KEEP_DENORMALS, LANES, gated, idx_t, leaky, real, set_float_mode, vec,
@@ -30,6 +34,8 @@ cdef extern from *:
     real square_root(real x) nogil
 
 cdef enum:
+    OK = 0
+    NO_MEMORY = 1
     CHUNK = 16384       # elements of a task
 
 
@@ -105,6 +111,72 @@ def rectify(const real[::1] a, const real[::1] b, const real[::1] gate, double s
 
 
 # ------------------------------------------------------------------------------- optimizers
+#
+# All parameters of a step are one loop: most of them are too small for a call of their own.
+
+cdef struct parameter_t:
+    real* data
+    const real* grad
+    real* state[3]      # NULL where there is none
+    real number[2]
+    idx_t size
+    idx_t chunk         # the first, of those of all parameters
+
+
+cdef void* elements_of(array, int flags, idx_t* size) except? NULL:
+    """Where the elements of a C-contiguous array are."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, flags)
+    cdef void* place = view.buf
+    size[0] = view.len // <idx_t> sizeof(real)
+    PyBuffer_Release(&view)
+    return place
+
+
+cdef idx_t read_parameters(list parameters, int n_states, parameter_t* table) except -1:
+    """Chunks of all: of each (data, grad, states, numbers), the arrays in C order, or None."""
+    cdef idx_t i, chunks = 0, size
+    cdef int j
+    cdef double number      # Cython takes `real` for a float
+    cdef parameter_t* each
+    cdef tuple fields
+    for i in range(len(parameters)):
+        each, fields = table + i, parameters[i]
+        each.data = <real*> elements_of(fields[0], PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE, &each.size)
+        each.grad = <const real*> elements_of(fields[1], PyBUF_C_CONTIGUOUS, &size)
+        for j in range(n_states):
+            each.state[j] = NULL
+            if fields[2 + j] is not None:
+                each.state[j] = <real*> elements_of(
+                    fields[2 + j], PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE, &size)
+        for j in range(2 + n_states, len(fields)):
+            number = fields[j]
+            each.number[j - 2 - n_states] = <real> number
+        each.chunk = chunks
+        chunks += (each.size + CHUNK - 1) // CHUNK
+    return chunks
+
+
+cdef parameter_t find_chunk(const parameter_t* table, idx_t count, idx_t chunk) noexcept nogil:
+    """The parameter that a chunk is of, cut down to it."""
+    cdef idx_t low = 0, high = count, middle, start
+    cdef parameter_t found
+    cdef int j
+    while high - low > 1:
+        middle = (low + high) // 2
+        if table[middle].chunk <= chunk:
+            low = middle
+        else:
+            high = middle
+    found = table[low]
+    start = (chunk - found.chunk) * CHUNK
+    found.data, found.grad = found.data + start, found.grad + start
+    for j in range(3):
+        if found.state[j] != NULL:
+            found.state[j] = found.state[j] + start
+    found.size = min(<idx_t> CHUNK, found.size - start)
+    return found
+
 
 cdef void sgd_chunk(real* data, const real* grad, real* buffer, idx_t n, real lr, real momentum,
                     real keep, real decay, bint nesterov) noexcept nogil:
@@ -124,21 +196,32 @@ cdef void sgd_chunk(real* data, const real* grad, real* buffer, idx_t n, real lr
             data[i] = data[i] - lr * buffer[i]
 
 
-def sgd(real[::1] data, const real[::1] grad, real[::1] buffer, double lr, double momentum,
-        double keep, double decay, bint nesterov, int num_threads):
-    """One step of SGD; `buffer` may be None, and `keep` is what it takes of the gradient."""
-    cdef idx_t size = data.shape[0], i
-    cdef real* x = &data[0] if size else NULL
-    cdef const real* g = &grad[0] if size else NULL
-    cdef real* b = &buffer[0] if size and buffer is not None else NULL
-    cdef unsigned mode
-    for i in prange((size + CHUNK - 1) // CHUNK, nogil=True, num_threads=num_threads,
-                    schedule="static"):
-        mode = set_float_mode(FLUSH_DENORMALS)
-        sgd_chunk(x + i * CHUNK, g + i * CHUNK, b + i * CHUNK if b != NULL else NULL,
-                  min(<idx_t> CHUNK, size - i * CHUNK), <real> lr, <real> momentum, <real> keep,
-                  <real> decay, nesterov)
-        set_float_mode(mode)
+cdef void sgd_task(const parameter_t* table, idx_t count, idx_t chunk, real lr, real momentum,
+                   real decay, bint nesterov) noexcept nogil:
+    cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
+    cdef parameter_t each = find_chunk(table, count, chunk)
+    sgd_chunk(each.data, each.grad, each.state[0], each.size, lr, momentum, each.number[0], decay,
+              nesterov)
+    set_float_mode(mode)
+
+
+def sgd(list parameters, double lr, double momentum, double decay, bint nesterov,
+        int num_threads):
+    """One step of SGD for each (data, grad, buffer, keep).
+
+    The buffer may be None; `keep` is what it takes of the gradient.
+    """
+    cdef idx_t count = len(parameters), chunks, i
+    cdef parameter_t* table = <parameter_t*> malloc(count * sizeof(parameter_t))
+    if table == NULL:
+        return NO_MEMORY
+    try:
+        chunks = read_parameters(parameters, 1, table)
+        for i in prange(chunks, nogil=True, num_threads=num_threads, schedule="static"):
+            sgd_task(table, count, i, <real> lr, <real> momentum, <real> decay, nesterov)
+    finally:
+        free(table)
+    return OK
 
 
 cdef void adam_chunk(real* data, const real* grad, real* mean, real* square, real* largest,
@@ -162,25 +245,32 @@ cdef void adam_chunk(real* data, const real* grad, real* mean, real* square, rea
             data[i] = shrink * data[i] - step * (mean[i] / (square_root(largest[i]) + eps))
 
 
-def adam(real[::1] data, const real[::1] grad, real[::1] mean, real[::1] square,
-         real[::1] largest, double shrink, double decay, double beta1, double beta2, double step,
-         double eps, int num_threads):
-    """One step of Adam: data = shrink data - step mean / (sqrt(square) + eps).
+cdef void adam_task(const parameter_t* table, idx_t count, idx_t chunk, double shrink,
+                    double decay, double beta1, double beta2) noexcept nogil:
+    cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
+    cdef parameter_t each = find_chunk(table, count, chunk)
+    adam_chunk(each.data, each.grad, each.state[0], each.state[1], each.state[2], each.size,
+               <real> shrink, <real> decay, <real> beta1, <real> (1 - beta1), <real> beta2,
+               <real> (1 - beta2), each.number[0], each.number[1])
+    set_float_mode(mode)
+
+
+def adam(list parameters, double shrink, double decay, double beta1, double beta2,
+         int num_threads):
+    """One step of Adam for each (data, grad, mean, square, largest, step, eps):
+
+        data = shrink data - step mean / (sqrt(square) + eps)
 
     `largest` may be None; `decay` is that of the gradient, `shrink` that of AdamW.
     """
-    cdef idx_t size = data.shape[0], i
-    cdef real* x = &data[0] if size else NULL
-    cdef const real* g = &grad[0] if size else NULL
-    cdef real* m = &mean[0] if size else NULL
-    cdef real* v = &square[0] if size else NULL
-    cdef real* top = &largest[0] if size and largest is not None else NULL
-    cdef unsigned mode
-    for i in prange((size + CHUNK - 1) // CHUNK, nogil=True, num_threads=num_threads,
-                    schedule="static"):
-        mode = set_float_mode(FLUSH_DENORMALS)
-        adam_chunk(x + i * CHUNK, g + i * CHUNK, m + i * CHUNK, v + i * CHUNK,
-                   top + i * CHUNK if top != NULL else NULL, min(<idx_t> CHUNK, size - i * CHUNK),
-                   <real> shrink, <real> decay, <real> beta1, <real> (1 - beta1), <real> beta2,
-                   <real> (1 - beta2), <real> step, <real> eps)
-        set_float_mode(mode)
+    cdef idx_t count = len(parameters), chunks, i
+    cdef parameter_t* table = <parameter_t*> malloc(count * sizeof(parameter_t))
+    if table == NULL:
+        return NO_MEMORY
+    try:
+        chunks = read_parameters(parameters, 3, table)
+        for i in prange(chunks, nogil=True, num_threads=num_threads, schedule="static"):
+            adam_task(table, count, i, shrink, decay, beta1, beta2)
+    finally:
+        free(table)
+    return OK

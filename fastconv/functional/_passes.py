@@ -72,13 +72,23 @@ def rectify(op, x, plus=None, gate=None, slope=0.0, num_threads=None):
     return y
 
 
-def update(kernel, data, grad, states, *numbers):
-    """One step of the optimizer `kernel`: data and its states, C-contiguous or None, change."""
-    line = data.ravel()  # a view, if data is C-contiguous
-    states = [None if each is None else each.reshape(-1) for each in states]
-    getattr(_kernels.pointwise[data.dtype.char], kernel)(
-        line, np.asarray(grad, data.dtype).ravel(), *states, *numbers,
-        _threads_for(kernel, None, data),
-    )  # fmt: skip
-    if not data.flags.c_contiguous:
-        data[...] = line.reshape(data.shape)
+def update(kernel, parameters, *numbers):
+    """One step of the optimizer `kernel` for (data, grad, *what it has of each parameter).
+
+    Data and states change; these are C-contiguous, or None.
+    """
+    kinds, copies = {}, []
+    for data, grad, *own in parameters:
+        line = data
+        if not data.flags.c_contiguous:
+            line = np.ascontiguousarray(data)
+            copies.append((data, line))
+        grad = np.ascontiguousarray(grad, data.dtype)
+        kinds.setdefault(data.dtype.char, []).append((line, grad, *own))
+    for kind, lines in kinds.items():
+        work = WORK * sum([line.size for line, *_ in lines])
+        threads = _threads.effective(kernel, None, work)
+        if getattr(_kernels.pointwise[kind], kernel)(lines, *numbers, threads):
+            raise MemoryError(f"{kernel}: no memory for a table of the parameters")
+    for data, line in copies:
+        data[...] = line

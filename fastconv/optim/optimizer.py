@@ -1,8 +1,8 @@
 """Optimizers, in order of increasing complexity: SGD, RMSprop, Adam, AdamW.
 
-Each is one method `update`, the mathematics for one parameter, in place: for SGD and Adam one pass
-of a kernel; RMSprop has its temporaries in scratch arrays that all parameters share.  So after the
-first step nothing is allocated.
+Each changes its parameters in place: SGD and Adam in one pass of a kernel over all of them; RMSprop
+one after the other, with temporaries in scratch arrays that all share.  So after the first step
+nothing is allocated.
 """
 
 import copy
@@ -20,7 +20,8 @@ class Optimizer:
     params: Parameters, or dicts {"params": Parameters, option: value, ...} of which each becomes
     one of `param_groups`; options that a dict leaves out have the value of `defaults`.
 
-    A subclass writes `update` and may extend `check_group`.
+    A subclass writes `update`, or `update_group` for all parameters at once, and may extend
+    `check_group`.
     """
 
     def __init__(self, params, defaults):
@@ -89,10 +90,17 @@ class Optimizer:
     def step(self):
         """Updates every parameter that has a gradient."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None and parameter.requires_grad:
-                    state = self.state.setdefault(parameter, {})
-                    self.update(parameter.data, parameter.grad, state, group)
+            parameters = [
+                (parameter.data, parameter.grad, self.state.setdefault(parameter, {}))
+                for parameter in group["params"]
+                if parameter.grad is not None and parameter.requires_grad
+            ]
+            self.update_group(parameters, group)
+
+    def update_group(self, parameters, group):
+        """`update` for each (data, grad, state) of a group."""
+        for each in parameters:
+            self.update(*each, group)
 
     def update(self, data, grad, state, group):
         """Changes `data` in place; `grad` is not changed, `state` is this parameter's own dict."""
@@ -222,16 +230,16 @@ class SGD(Optimizer):
                 f"momentum={group['momentum']!r}, dampening={group['dampening']!r}"
             )
 
-    def update(self, data, grad, state, group):
-        momentum, keep, buffer = group["momentum"], 1 - group["dampening"], None
-        if momentum:
-            if "momentum_buffer" not in state:
-                keep = 1
-            buffer = zeros(state, "momentum_buffer", data)
+    def update_group(self, parameters, group):
+        momentum = group["momentum"]
+        lines = []
+        for data, grad, state in parameters:
+            first = "momentum_buffer" not in state
+            buffer = zeros(state, "momentum_buffer", data) if momentum else None
+            lines.append((data, grad, buffer, 1 if first else 1 - group["dampening"]))
         _passes.update(
-            "sgd", data, grad, [buffer], group["lr"], momentum, keep, group["weight_decay"],
-            group["nesterov"],
-        )  # fmt: skip
+            "sgd", lines, group["lr"], momentum, group["weight_decay"], group["nesterov"]
+        )
 
 
 class RMSprop(Optimizer):
@@ -320,21 +328,22 @@ class Adam(Optimizer):
         for beta in group["betas"]:
             self._check_fraction("betas", beta)
 
-    def update(self, data, grad, state, group):
-        self.adapt(data, grad, state, group, decay=group["weight_decay"])
+    def update_group(self, parameters, group):
+        self.adapt(parameters, group, decay=group["weight_decay"])
 
-    def adapt(self, data, grad, state, group, decay=0.0, shrink=1.0):
+    def adapt(self, parameters, group, decay=0.0, shrink=1.0):
         """The formula: data times `shrink` less a step along the gradient with its decay."""
-        beta1, beta2 = group["betas"]
-        time = state["step"] = state.get("step", 0) + 1
-        mean, square = zeros(state, "exp_avg", data), zeros(state, "exp_avg_sq", data)
-        largest = zeros(state, "max_exp_avg_sq", data) if group["amsgrad"] else None
-        # Both sides of the fraction times sqrt(1 - beta2^t): section 2 of the paper.
-        correction = math.sqrt(1 - beta2**time)
-        _passes.update(
-            "adam", data, grad, [mean, square, largest], shrink, decay, beta1, beta2,
-            group["lr"] * correction / (1 - beta1**time), group["eps"] * correction,
-        )  # fmt: skip
+        lr, eps, (beta1, beta2) = group["lr"], group["eps"], group["betas"]
+        lines = []
+        for data, grad, state in parameters:
+            time = state["step"] = state.get("step", 0) + 1
+            mean, square = zeros(state, "exp_avg", data), zeros(state, "exp_avg_sq", data)
+            largest = zeros(state, "max_exp_avg_sq", data) if group["amsgrad"] else None
+            # Both sides of the fraction times sqrt(1 - beta2^t): section 2 of the paper.
+            correction = math.sqrt(1 - beta2**time)
+            step = lr * correction / (1 - beta1**time)
+            lines.append((data, grad, mean, square, largest, step, eps * correction))
+        _passes.update("adam", lines, shrink, decay, beta1, beta2)
 
 
 class AdamW(Adam):
@@ -348,9 +357,8 @@ class AdamW(Adam):
     ):
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad)
 
-    def update(self, data, grad, state, group):
-        shrink = 1 - group["lr"] * group["weight_decay"]
-        self.adapt(data, grad, state, group, shrink=shrink)
+    def update_group(self, parameters, group):
+        self.adapt(parameters, group, shrink=1 - group["lr"] * group["weight_decay"])
 
 
 def zeros(state, name, data):

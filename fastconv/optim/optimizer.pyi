@@ -18,6 +18,11 @@ class Optimizer:
     def update(
         self, data: Any, grad: FloatArray, state: dict[str, Any], group: dict[str, Any]
     ) -> None: ...
+    def update_group(
+        self,
+        parameters: Iterable[tuple[Any, FloatArray, dict[str, Any]]],
+        group: dict[str, Any],
+    ) -> None: ...
     def scratch(self, like: Array, name: str = "scratch") -> Any: ...
     def decayed(self, data: Any, grad: FloatArray, weight_decay: float) -> Any: ...
     def state_dict(self) -> dict[str, Any]: ...
@@ -34,8 +39,10 @@ class SGD(Optimizer):
         nesterov: bool = False,
     ) -> None: ...
     def check_group(self, group: dict[str, Any]) -> None: ...
-    def update(
-        self, data: Any, grad: FloatArray, state: dict[str, Any], group: dict[str, Any]
+    def update_group(
+        self,
+        parameters: Iterable[tuple[Any, FloatArray, dict[str, Any]]],
+        group: dict[str, Any],
     ) -> None: ...
 
 class RMSprop(Optimizer):
@@ -65,14 +72,14 @@ class Adam(Optimizer):
         amsgrad: bool = False,
     ) -> None: ...
     def check_group(self, group: dict[str, Any]) -> None: ...
-    def update(
-        self, data: Any, grad: FloatArray, state: dict[str, Any], group: dict[str, Any]
+    def update_group(
+        self,
+        parameters: Iterable[tuple[Any, FloatArray, dict[str, Any]]],
+        group: dict[str, Any],
     ) -> None: ...
     def adapt(
         self,
-        data: Any,
-        grad: FloatArray,
-        state: dict[str, Any],
+        parameters: Iterable[tuple[Any, FloatArray, dict[str, Any]]],
         group: dict[str, Any],
         decay: float = 0.0,
         shrink: float = 1.0,
@@ -88,8 +95,10 @@ class AdamW(Adam):
         weight_decay: float = 0.01,
         amsgrad: bool = False,
     ) -> None: ...
-    def update(
-        self, data: Any, grad: FloatArray, state: dict[str, Any], group: dict[str, Any]
+    def update_group(
+        self,
+        parameters: Iterable[tuple[Any, FloatArray, dict[str, Any]]],
+        group: dict[str, Any],
     ) -> None: ...
 
 def zeros(state: dict[str, Any], name: str, data: Any) -> Any: ...
