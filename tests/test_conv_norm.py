@@ -79,9 +79,10 @@ def test_forward_with_every_option(case, layout, far):
     together=st.integers(1, 4),
     affine=st.booleans(),
     before=st.sampled_from((0.0, 1.0, 0.5)),
+    branch=st.sampled_from((None, "C", "channels_last", "steps")),
     needs=st.tuples(st.booleans(), st.booleans(), st.booleans()),
 )
-def test_backward_with_every_option(case, layout, of_grad, together, affine, before, needs):
+def test_backward_with_every_option(case, layout, of_grad, together, affine, before, branch, needs):
     case = replace(case, batched=True, layouts=(layout, "C", "C"), data="integers")
     x, weight, bias, _ = case.arrays()
     geometry = plan_of(case, x, weight, _conv_norm.BACKWARD)
@@ -93,11 +94,15 @@ def test_backward_with_every_option(case, layout, of_grad, together, affine, bef
     inverse = (1 / np.sqrt(y.var(axes, dtype=np.float64) + 0.1)).astype(case.dtype)
     scale = rng.uniform(0.5, 2, len(mean)).astype(case.dtype) if affine else None
     grad = lay_out(rng.integers(-3, 4, y.shape).astype(case.dtype), of_grad)
+    plus = None
+    if branch is not None and before != 1:  # beside an activation only
+        plus = lay_out(rng.integers(-3, 4, x.shape).astype(case.dtype), branch)
     images = 1 if case.batch % together else together
     with isas.using(case.isa), mock.patch.object(_conv_images, "together", return_value=images):
         found, of_norm = _conv_norm.backward(
-            geometry, grad, y, scale, (mean, inverse), x, weight, needs, before, case.num_threads
-        )
+            geometry, grad, y, scale, (mean, inverse), x, weight, needs, before, case.num_threads,
+            plus,
+        )  # fmt: skip
 
     wide = [each.astype(np.float64) for each in (grad, y, mean, inverse)]
     between, magnitude, *want_of_norm = norm_backward(
@@ -105,7 +110,8 @@ def test_backward_with_every_option(case, layout, of_grad, together, affine, bef
     )
     wanted = case.expected_backward(between, x.astype(np.float64), weight.astype(np.float64))
     bounds = case.expected_backward(magnitude, np.abs(x), np.abs(weight))
-    wanted = np.where(x > 0, wanted[0], before * wanted[0]), *wanted[1:]
+    grad_input = wanted[0] if plus is None else wanted[0] + plus
+    wanted = np.where(x > 0, grad_input, before * grad_input), *wanted[1:]
     for each, want, bound, needed in zip(found, wanted, bounds, needs, strict=True):
         assert (each is not None) == needed
         if needed:

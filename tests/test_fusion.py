@@ -3,6 +3,7 @@
 import copy
 import weakref
 from dataclasses import replace
+from unittest import mock
 
 import checks
 import isas
@@ -13,16 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nn_cases import distinct, small_net
 from strategies import LAYOUTS, cases, examples, lay_out
+from test_winograd import cases as winograd_cases
 
 import fastconv
 from fastconv import functional as F
 from fastconv import nn
+from fastconv.functional import _passes
 from fastconv.functional.conv import _conv, _conv_backward
 from fastconv.functional.conv_transpose import _conv_transpose, _conv_transpose_backward
 from fastconv.functional.linear import _linear, _linear_backward
 
 FUSED = {False: (_conv, _conv_backward), True: (_conv_transpose, _conv_transpose_backward)}
 SLOPES = st.sampled_from((0.0, 0.01, 0.3, 1.0, 2.5))
+ORDERS = st.sampled_from(("C", "channels_last", "transposed", "steps", "reversed"))
 POISONS = (np.nan, np.inf, -np.inf, -0.0, 0.0)
 
 
@@ -87,6 +91,27 @@ def test_backward_with_the_activation_before(transposed, data, slope, poison):
     assert got.strides == grad_input.strides
     for one, other in zip(got_others, others, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+@examples(150)
+@given(data=st.data(), slope=st.sampled_from((0.0, 0.3)), layout=ORDERS)
+def test_backward_with_a_branch_beside(algorithm, data, slope, layout):
+    case = data.draw(winograd_cases(most_stride=2) if algorithm == "winograd" else cases())
+    x, weight, _, grad = case.arrays()
+    plus = np.random.default_rng(case.seed).integers(-9, 9, x.shape).astype(case.dtype)
+    plus = lay_out(plus, layout)
+    options = {"num_threads": case.num_threads, "algorithm": algorithm}
+    with isas.using(case.isa):
+        alone, got = (
+            _conv_backward(
+                case.ndim, grad, x, weight, **case.backward_options, **options, **more,
+                needs=(True, False, False),
+            )[0]
+            for more in ({}, {"slope": slope, "plus": plus})
+        )  # fmt: skip
+    np.testing.assert_array_equal(got, rectified_backward(alone + plus, x, slope))
+    assert got.strides == alone.strides
 
 
 @examples(150)
@@ -316,6 +341,40 @@ def test_the_kernels_do_it(no_activation_runs):
     net.backward(np.ones_like(net(distinct((5, 4)))))
     net = nn.Sequential(*cnn()[:5])
     net.backward(np.ones_like(net(distinct((2, 2, 5, 4)))))
+
+
+@pytest.mark.parametrize("batch", [5, 64])
+@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+def test_a_convolution_adds_the_other_branch_of_a_residual(batch, algorithm):
+    def body(first):
+        return nn.Sequential(first, nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1))
+
+    def conv(**options):
+        return nn.Conv2d(16, 16, 3, padding=1, algorithm=algorithm, **options)
+
+    net = nn.Sequential(
+        nn.Conv2d(3, 16, 3), nn.LeakyReLU(0.1),
+        nn.Residual(nn.Sequential(conv(), nn.BatchNorm2d(16), *body(conv()))), nn.ReLU(),
+        nn.Residual(body(conv()), nn.Conv2d(16, 16, 1)), nn.ReLU(),
+        # These do not.
+        nn.Residual(body(conv(padding_mode="circular"))), nn.ReLU(),
+        nn.Residual(body(nn.BatchNorm2d(16))), nn.ReLU(),
+    )  # fmt: skip
+    x = distinct((batch, 3, 12, 13), np.float32)
+    grad = np.random.default_rng(0).standard_normal((batch, 16, 10, 11)).astype(np.float32)
+    results, passes = [], []
+    for onto in (True, False):
+        model = copy.deepcopy(net)
+        for residual in model:
+            if isinstance(residual, nn.Residual) and not onto:
+                residual.body._backward_onto = lambda *arguments: None
+        model(x)
+        with mock.patch.object(_passes, "rectify", wraps=_passes.rectify) as spy:
+            results.append([model.backward(grad), *(p.grad for p in model.parameters())])
+        passes.append(spy.call_count)
+    for got, want in zip(*results, strict=True):
+        np.testing.assert_array_equal(got, want)
+    assert passes[1] - passes[0] == 2
 
 
 def test_the_first_layer_needs_no_input_gradient():

@@ -136,22 +136,23 @@ def forward(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w, const r
     `gate` (of y's shape, or None) and `slope`: what happens to y at its store, see conv_gate.pxi.
     """
     cdef conv_t p = describe(x, w, y, stride, dilation, pad)
-    describe_gate(&p, gate, slope)
+    describe_gate(&p, gate, None, slope)
     return run_correlate(&p, x, w, bias, y, num_threads)
 
 
 def grad_input(const real[:, :, :, :, :] grad_output, const real[:, :, :, :, :, :] filters,
                const real[::1] bias, real[:, :, :, :, :] grad,
-               const real[:, :, :, :, :] gate, double slope, tuple stride, tuple dilation,
-               tuple pad, int num_threads):
+               const real[:, :, :, :, :] gate, const real[:, :, :, :, :] plus, double slope,
+               tuple stride, tuple dilation, tuple pad, int num_threads):
     """grad (N, G*I, *in) from grad_output (N, G*O, *out) and regrouped filters (G, I, O, *kernel).
 
     `pad` is the low padding of the convolution.  Also the forward pass of the transposed
-    convolution, which is why there is a bias.  `gate` and `slope` as for `forward`.
+    convolution, which is why there is a bias.  `gate` and `slope` as for `forward`; `plus`, or None,
+    is added before that, and lies in memory as the gate does.
     """
     cdef conv_t p = describe(grad_output, filters, grad, stride, dilation, pad)
     stretch_input(&p)
-    describe_gate(&p, gate, slope)
+    describe_gate(&p, gate, plus, slope)
     return run_correlate(&p, grad_output, filters, bias, grad, num_threads)
 
 
@@ -231,8 +232,9 @@ cdef int run_images_backward(images_backward_t* task, const real[:, :, :, :, :] 
                              const real[:, :, :, :, :, :] filters,
                              real[:, :, :, :, :] between, real[:, :, :, :, :] grad_input,
                              real[:, :, :, :, :, :] grad, real[::1] grad_bias,
-                             const real[:, :, :, :, :] gate, double slope, tuple stride,
-                             tuple dilation, tuple pad, bint bias_alone, int num_threads):
+                             const real[:, :, :, :, :] gate, const real[:, :, :, :, :] plus,
+                             double slope, tuple stride, tuple dilation, tuple pad,
+                             bint bias_alone, int num_threads):
     """`between`: images // num_threads images for each thread, a divisor of the batch."""
     cdef conv_t p = describe(x, grad, between, stride, dilation, pad), back = p
     cdef const real* filters_data = NULL
@@ -246,7 +248,7 @@ cdef int run_images_backward(images_backward_t* task, const real[:, :, :, :, :] 
         filters_data, input_data = &filters[0, 0, 0, 0, 0, 0], &grad_input[0, 0, 0, 0, 0]
         back = describe(between, filters, grad_input, stride, dilation, pad)
         stretch_input(&back)
-        describe_gate(&back, gate, slope)
+        describe_gate(&back, gate, plus, slope)
     with nogil:
         status = images_backward(task, &p, &back, &x[0, 0, 0, 0, 0], filters_data, input_data,
                                  grad_data, bias_data, &between[0, 0, 0, 0, 0], num_threads)
@@ -257,18 +259,19 @@ def backward_max_tiles(real[:, :, :, :, ::1] grad_output, const uint8_t[:, :, :,
                        tuple kernel, const real[:, :, :, :, :] x,
                        const real[:, :, :, :, :, :] filters, real[:, :, :, :, :] between,
                        real[:, :, :, :, :] grad_input, real[:, :, :, :, :, :] grad,
-                       real[::1] grad_bias, const real[:, :, :, :, :] gate, double slope,
-                       tuple stride, tuple dilation, tuple pad, bint bias_alone, int num_threads):
+                       real[::1] grad_bias, const real[:, :, :, :, :] gate,
+                       const real[:, :, :, :, :] plus, double slope, tuple stride, tuple dilation,
+                       tuple pad, bint bias_alone, int num_threads):
     """The gradients of `forward_max_tiles`: grad_input, grad and grad_bias, each or None.
 
     `filters` are regrouped, as for `grad_input`; None where that is.  With `bias_alone`, grad lends
-    its shape only.  `gate` and `slope`: of the activation before, as for `grad_input`.
+    its shape only.  `gate`, `plus` and `slope`: as for `grad_input`.
     """
     cdef images_backward_t task
     task.is_normed = False
     task.pooled = describe_pooled(between, grad_output, codes, x.shape[0], kernel)
-    return run_images_backward(&task, x, filters, between, grad_input, grad, grad_bias, gate, slope,
-                               stride, dilation, pad, bias_alone, num_threads)
+    return run_images_backward(&task, x, filters, between, grad_input, grad, grad_bias, gate, plus,
+                               slope, stride, dilation, pad, bias_alone, num_threads)
 
 
 def backward_scaled(const real[:, :, ::1] grad_output, const real[:, :, ::1] output,
@@ -276,8 +279,9 @@ def backward_scaled(const real[:, :, ::1] grad_output, const real[:, :, ::1] out
                     const real[::1] term, const real[:, :, :, :, :] x,
                     const real[:, :, :, :, :, :] filters, real[:, :, :, :, :] between,
                     real[:, :, :, :, :] grad_input, real[:, :, :, :, :, :] grad,
-                    real[::1] grad_bias, const real[:, :, :, :, :] gate, double slope,
-                    tuple stride, tuple dilation, tuple pad, bint bias_alone, int num_threads):
+                    real[::1] grad_bias, const real[:, :, :, :, :] gate,
+                    const real[:, :, :, :, :] plus, double slope, tuple stride, tuple dilation,
+                    tuple pad, bint bias_alone, int num_threads):
     """The same for grad_output of_g + (output - mean) by + term in place of the pool's gradient.
 
     That is what `scale` of the normalizations has, of arrays in the memory order of `between`.
@@ -285,8 +289,8 @@ def backward_scaled(const real[:, :, ::1] grad_output, const real[:, :, ::1] out
     cdef images_backward_t task
     task.is_normed = True
     task.normed = describe_scale(output, grad_output, mean, by, of_g, term, 1)
-    return run_images_backward(&task, x, filters, between, grad_input, grad, grad_bias, gate, slope,
-                               stride, dilation, pad, bias_alone, num_threads)
+    return run_images_backward(&task, x, filters, between, grad_input, grad, grad_bias, gate, plus,
+                               slope, stride, dilation, pad, bias_alone, num_threads)
 
 
 def transpose(const real[:, :, ::1] source, real[:, :, ::1] target, int num_threads):

@@ -126,6 +126,8 @@ cdef void backward_part(const images_backward_t* self, idx_t part, const real* x
         if self.needs_input:
             if plan.p.gate != NULL:
                 plan.p.gate = self.input.plan.p.gate + n * self.gate_step
+            if plan.p.plus != NULL:
+                plan.p.plus = self.input.plan.p.plus + n * self.gate_step
             for i in range(image_tasks(&plan)):
                 correlate_task(&plan, i, between, NULL, NULL, self.input.packed,
                                grad_input + n * self.input_step, scratch)

@@ -26,6 +26,7 @@ cdef struct conv_t:
     idx_t w_step[AXES]
     const real* gate                        # of the output's shape, or NULL; see conv_gate.pxi
     real slope                              # 1: neither activation nor gate
+    const real* plus                        # added before the gate, in its order; or NULL
     idx_t gate_batch, gate_channel
     idx_t gate_step[AXES]
 
@@ -80,7 +81,7 @@ cdef conv_t describe(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w
         p.kernel[axis], p.w_step[axis] = w.shape[3 + axis], w.strides[3 + axis] // size
         p.stride[axis], p.stretch[axis] = stride[axis], 1
         p.dilation[axis], p.pad[axis] = dilation[axis], pad[axis]
-    p.slope, p.gate = 1, NULL
+    p.slope, p.gate, p.plus = 1, NULL, NULL
     # No gate steps as the output does, so that axes can be merged.
     p.gate_batch, p.gate_channel, p.gate_step = p.out_batch, p.out_channel, p.out_step
     return p
@@ -95,7 +96,8 @@ cdef void stretch_input(conv_t* p) noexcept nogil:
         p.pad[axis] = p.dilation[axis] * (p.kernel[axis] - 1) - p.pad[axis]
 
 
-cdef void describe_gate(conv_t* p, const real[:, :, :, :, :] gate, double slope):
+cdef void describe_gate(conv_t* p, const real[:, :, :, :, :] gate,
+                        const real[:, :, :, :, :] plus, double slope):
     cdef int axis
     cdef idx_t size = sizeof(real)
     p.slope = <real> slope
@@ -104,3 +106,5 @@ cdef void describe_gate(conv_t* p, const real[:, :, :, :, :] gate, double slope)
         p.gate_batch, p.gate_channel = gate.strides[0] // size, gate.strides[1] // size
         for axis in range(AXES):
             p.gate_step[axis] = gate.strides[2 + axis] // size
+        if plus is not None:
+            p.plus = &plus[0, 0, 0, 0, 0]

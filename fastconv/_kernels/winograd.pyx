@@ -133,31 +133,18 @@ def prepare(const real[:, :, :, :, :, :] w, tuple stride, tuple out_size, real[:
 
 def forward(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w,
             const real[::1] prepared, const real[::1] bias, real[:, :, :, :, :] y,
-            const real[:, :, :, :, :] gate, double slope, tuple stride, tuple pad,
-            int num_threads):
+            const real[:, :, :, :, :] gate, const real[:, :, :, :, :] plus, double slope,
+            tuple stride, tuple pad, int num_threads):
     """y (N, G*O, *out) = bias + x (N, G*I, *in) * w (G, O, I, *kernel); `pad` is the low side.
 
     Kernels have 2 or 3 times the stride along the last axes, one tap along those that are absent,
     and MOST_TAPS together at most; no array is empty.
-    `prepared` is what `prepare` made of the filters, or None.  `gate` and `slope`: as the direct
-    kernels take them, see conv_gate.pxi.
+    `prepared` is what `prepare` made of the filters, or None.  `gate`, `plus` and `slope`: as the
+    direct kernels take them, see conv_gate.pxi.
     """
     cdef conv_t p = describe(x, w, y, stride, (1, 1, 1), pad)
-    describe_gate(&p, gate, slope)
+    describe_gate(&p, gate, plus, slope)
     return run_correlate(&p, x, w, prepared, bias, y, num_threads)
-
-
-def grad_input(const real[:, :, :, :, :] grad_output, const real[:, :, :, :, :, :] filters,
-               const real[::1] prepared, const real[::1] bias, real[:, :, :, :, :] grad,
-               const real[:, :, :, :, :] gate, double slope, tuple pad, int num_threads):
-    """grad (N, G*I, *in) from grad_output (N, G*O, *out) and regrouped filters (G, I, O, *kernel).
-
-    `pad` is the low padding of the convolution.
-    """
-    cdef conv_t p = describe(grad_output, filters, grad, (1, 1, 1), (1, 1, 1), pad)
-    stretch_input(&p)
-    describe_gate(&p, gate, slope)
-    return run_correlate(&p, grad_output, filters, prepared, bias, grad, num_threads)
 
 
 def grad_weight(const real[:, :, :, :, :] x, const real[:, :, :, :, :] grad_output,

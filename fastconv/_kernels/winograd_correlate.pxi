@@ -61,7 +61,7 @@ cdef void output_of_part(const winograd_t* self, const run_of_tiles_t* part, idx
     cdef real* o = y + part.image * p.out_batch + first * p.out_channel
     cdef real* target
     cdef int axis
-    finish.gate = NULL
+    finish.gate = finish.plus = NULL
     finish.slope = p.slope if p.gate == NULL else 1
     for axis in range(AXES):
         start[axis] = part.tile[axis] * self.outputs[axis]
@@ -77,6 +77,8 @@ cdef void output_of_part(const winograd_t* self, const run_of_tiles_t* part, idx
         if gate_alongside(p):
             finish.o, finish.gate, finish.slope = y, p.gate, p.slope
             finish.gate = finish.gate + part.image * (p.gate_batch - p.out_batch)
+            if p.plus != NULL:
+                finish.plus = p.plus + part.image * (p.gate_batch - p.out_batch)
     else:
         steps_of(cells, width, step)
         target = held

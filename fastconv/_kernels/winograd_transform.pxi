@@ -90,6 +90,7 @@ cdef struct finish_t:
     const real* bias
     real slope
     const real* gate
+    const real* plus    # added before the gate; or NULL
     const real* o
 
 
@@ -100,6 +101,8 @@ cdef inline void put_output(const finish_t* finish, idx_t cells, real* d, idx_t 
         return
     if finish != NULL:
         x = x + (<const vec*> finish.bias)[0]
+        if finish.plus != NULL:
+            x = x + (<const vec*> (finish.plus + (d + i * step - finish.o)))[0]
         if finish.gate != NULL:
             x = gated(x, (<const vec*> (finish.gate + (d + i * step - finish.o)))[0],
                       finish.slope)

@@ -44,12 +44,12 @@ def _plan(op, ndim, shape, itemsize, weight, options, algorithm, kernels):
     return geometry if most * itemsize <= MOST_BYTES else None
 
 
-def backward(kernel, geometry, behind, between, x, weight, needs, slope, threads):
+def backward(kernel, geometry, behind, between, x, weight, needs, slope, plus, threads):
     """(grad_input, grad_weight, grad_bias), None where not needed.
 
     kernel, behind: what takes the gradient back to the convolution's output, and its arguments.
     between: for each thread, a buffer of as many images as `together` says.  `slope` is that of the
-    activation whose output x is.
+    activation whose output x is, `plus` as for `_conv_backward`.
     """
     op = geometry.op
     need_input, need_weight, need_bias = needs
@@ -64,7 +64,7 @@ def backward(kernel, geometry, behind, between, x, weight, needs, slope, threads
         *behind, _arrays.expand_space(x), filters, _arrays.expand_space(between),
         _arrays.expand_space(grad_input) if need_input else None,
         _run.filters(grad_weight, geometry.groups), grad_bias,
-        _run._gate(x, slope) if need_input else None, slope,
+        *(_run._gate(x, slope, plus) if need_input else (None, None)), slope,
         *geometry.kernel_args, not need_weight, threads,
     )  # fmt: skip
     _run.check_status(op, status)

@@ -46,12 +46,13 @@ def forward(geometry, x, weight, bias, num_threads=None):
 
 
 def backward(
-    geometry, grad_output, output, norm_weight, saved, x, weight, needs, slope, num_threads=None
-):
+    geometry, grad_output, output, norm_weight, saved, x, weight, needs, slope, num_threads=None,
+    plus=None,
+):  # fmt: skip
     """The gradients of the convolution, None where not needed, and (grad_weight, grad_bias) behind.
 
     output: of the convolution; the batch normalization got it and gave `saved`.  `slope` is that of
-    the activation whose output x is.
+    the activation whose output x is, `plus` as for `_conv_backward`.
     """
     (y, g, *factors), *of_norm = _gradients(
         "batch_norm_backward", grad_output, output, norm_weight, saved, True, num_threads
@@ -64,6 +65,6 @@ def backward(
     between = _arrays.empty(geometry.op, (images, *y.shape[1:]), y.dtype, y)
     gradients = _conv_images.backward(
         "backward_scaled", geometry, (_passes.planes(g, last), _passes.planes(y, last), *factors),
-        between, x, weight, needs, slope, threads,
+        between, x, weight, needs, slope, plus, threads,
     )  # fmt: skip
     return gradients, of_norm

@@ -43,11 +43,13 @@ def forward(geometry, tiles, x, weight, bias, slope, placed, num_threads=None):
     return y, codes
 
 
-def backward(geometry, tiles, grad_output, codes, x, weight, needs, slope, num_threads=None):
+def backward(
+    geometry, tiles, grad_output, codes, x, weight, needs, slope, num_threads=None, plus=None
+):  # fmt: skip
     """(grad_input, grad_weight, grad_bias), None where not needed.
 
     grad_output is that of the pooled output before its activation; `slope` is that of the
-    activation whose output x is.
+    activation whose output x is, `plus` as for `_conv_backward`.
     """
     op = geometry.op
     g = _arrays.as_array(op, "grad_output", grad_output, x.dtype)
@@ -60,7 +62,7 @@ def backward(geometry, tiles, grad_output, codes, x, weight, needs, slope, num_t
     )  # fmt: skip
     return _conv_images.backward(
         "backward_max_tiles", geometry, behind, _between(geometry, tiles, images),
-        x, weight, needs, slope, threads,
+        x, weight, needs, slope, plus, threads,
     )  # fmt: skip
 
 

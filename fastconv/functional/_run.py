@@ -67,19 +67,21 @@ def run_forward(geometry, x, filters, bias, y, num_threads, slope=1.0, gate=None
     threads = _threads.effective(geometry.op, num_threads, geometry.work)
     status = kernel.forward(
         _arrays.expand_space(x), filters, bias, _arrays.expand_space(y),
-        _gate(gate, slope), slope, stride, dilation, pad, threads,
+        _gate(gate, slope)[0], slope, stride, dilation, pad, threads,
     )  # fmt: skip
     check_status(geometry.op, status)
 
 
-def run_grad_input(geometry, grad_output, filters, bias, grad, num_threads, slope=1.0, gate=None):
-    """`slope` and `gate` as for `run_forward`."""
+def run_grad_input(
+    geometry, grad_output, filters, bias, grad, num_threads, slope=1.0, gate=None, plus=None
+):  # fmt: skip
+    """`slope` and `gate` as for `run_forward`; `plus`, which needs a gate, is added before that."""
     kernel = _kernels.conv[grad_output.dtype.char]
     stride, dilation, pad = geometry.kernel_args
     threads = _threads.effective(geometry.op, num_threads, geometry.work)
     status = kernel.grad_input(
         _arrays.expand_space(grad_output), regrouped(filters), bias, _arrays.expand_space(grad),
-        _gate(gate, slope), slope, stride, dilation, pad, threads,
+        *_gate(gate, slope, plus), slope, stride, dilation, pad, threads,
     )  # fmt: skip
     check_status(geometry.op, status)
 
@@ -100,9 +102,19 @@ def plans(geometry, wide, narrow, weight, threads):
     return found
 
 
-def _gate(gate, slope):
-    """As the kernels take it: None where the slope leaves nothing to do."""
-    return None if gate is None or slope == 1 else _arrays.expand_space(gate)
+def _gate(gate, slope, plus=None):
+    """Both as the kernels take them: None where the slope leaves nothing to do."""
+    if gate is None or slope == 1:
+        return None, None
+    gate = _arrays.expand_space(gate)
+    if plus is None:
+        return gate, None
+    plus = _arrays.expand_space(plus)
+    if plus.strides != gate.strides:  # the kernels walk both with the same steps
+        gate, source = gate.copy(order="K"), plus
+        plus = np.empty_like(gate)
+        plus[...] = source
+    return gate, plus
 
 
 def run_grad_weight(geometry, x, grad_output, weight, needs, num_threads):

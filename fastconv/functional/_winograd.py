@@ -64,17 +64,19 @@ def run_forward(geometry, x, filters, bias, y, num_threads, slope=1.0, gate=None
     filters = _extended(filters, _whole_kernel(geometry))
     prepared = None if kept is None else kept.prepare(kernel, filters, stride, y.shape[2:], threads)
     status = kernel.forward(
-        _arrays.expand_space(x), filters, prepared, bias, y, _run._gate(gate, slope), slope,
+        _arrays.expand_space(x), filters, prepared, bias, y, *_run._gate(gate, slope), slope,
         stride, pad, threads,
     )  # fmt: skip
     _run.check_status(geometry.op, status)
 
 
-def run_grad_input(geometry, grad_output, filters, bias, grad, num_threads, slope=1.0, gate=None):
+def run_grad_input(
+    geometry, grad_output, filters, bias, grad, num_threads, slope=1.0, gate=None, plus=None
+):  # fmt: skip
     kernel = _kernels.winograd[grad_output.dtype.char]
     threads = _threads.effective(geometry.op, num_threads, geometry.work)
     g, grad = _arrays.expand_space(grad_output), _arrays.expand_space(grad)
-    gate = _run._gate(gate, slope)
+    gate, plus = _run._gate(gate, slope, plus)
     stride, _, pad = geometry.kernel_args
     for phase in itertools.product(*map(range, stride)):
         part = (..., *(slice(f, None, s) for f, s in zip(phase, stride, strict=True)))
@@ -85,8 +87,9 @@ def run_grad_input(geometry, grad_output, filters, bias, grad, num_threads, slop
         own = filters[(..., *(slice(r, None, s) for r, s in zip(taps, stride, strict=True)))]
         own = _extended(own, [max(LEAST_TAPS, n) for n in own.shape[6 - len(geometry.kernel) :]])
         status = kernel.forward(
-            g, _run.regrouped(own), None, bias, grad[part], None if gate is None else gate[part],
-            slope, (1, 1, 1), tuple(n - 1 - f for n, f in zip(own.shape[3:], first, strict=True)),
+            g, _run.regrouped(own), None, bias, grad[part],
+            *(None if each is None else each[part] for each in (gate, plus)), slope, (1, 1, 1),
+            tuple(n - 1 - f for n, f in zip(own.shape[3:], first, strict=True)),
             threads,
         )  # fmt: skip
         _run.check_status(geometry.op, status)

@@ -84,9 +84,12 @@ def _conv(
 
 def _conv_backward(
     ndim, grad_output, input, weight, stride=1, padding=0, dilation=1, groups=1,
-    needs=(True, True, True), num_threads=None, algorithm=None, slope=1.0,
+    needs=(True, True, True), num_threads=None, algorithm=None, slope=1.0, plus=None,
 ):  # fmt: skip
-    """All three, and the activation before: `input` is its output, grad_input by its own."""
+    """All three, and the activation before: `input` is its output, grad_input by its own.
+
+    `plus`: what another branch behind that activation adds to grad_input; needs a slope.
+    """
     op = f"conv{ndim}d_backward"
     x = _arrays.as_array(op, "input", input)
     weight = _arrays.as_array(op, "weight", weight, x.dtype)
@@ -99,10 +102,12 @@ def _conv_backward(
     need_input, *needs = _run.check_needs(op, needs)
     grad_input = grad_weight = grad_bias = None
     if need_input:
+        if plus is not None and not batched:
+            plus = plus[np.newaxis]
         grad, grad_input = _run.output(op, geometry.wide_shape, x.dtype, x, batched, None, ())
         filters = _run.filters(weight, geometry.groups)
         run = _winograd.choose(geometry, algorithm, "grad_input")
-        run.run_grad_input(geometry, g, filters, None, grad, num_threads, slope, gate=x)
+        run.run_grad_input(geometry, g, filters, None, grad, num_threads, slope, x, plus)
     if any(needs):
         run = _winograd.choose(geometry, algorithm, "grad_weight")
         grad_weight, grad_bias = run.run_grad_weight(geometry, x, g, weight, needs, num_threads)

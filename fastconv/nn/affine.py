@@ -33,8 +33,11 @@ class _AffineMap(_Affine):
     A subclass writes `_map(input, slope)` and `_map_backward(grad_output, input, needs, slope)`;
     further options of its forward come to both.  The slope of the first is that of an activation of
     the output; the second has that of the activation whose output `input` is, and gives the
-    gradient by what went into that.  See fastconv.nn.fusion.
+    gradient by what went into that.  Where `_adds` says so it takes `plus`, too: what another
+    branch behind that activation adds to the gradient of its output.  See fastconv.nn.fusion.
     """
+
+    _adds = False
 
     def forward(self, input):
         return self._forward(input)
@@ -46,7 +49,9 @@ class _AffineMap(_Affine):
         self.save_for_backward(input, options)
         return self._map(input, slope, **options)
 
-    def _backward(self, grad_output, needs_input_grad, slope=1.0):
+    def _backward(self, grad_output, needs_input_grad, slope=1.0, plus=None):
         input, options = self.saved_for_backward()
+        if plus is not None:
+            options = options | {"plus": plus}
         needs = self._needs(needs_input_grad)
         return self._accumulate(self._map_backward(grad_output, input, needs, slope, **options))

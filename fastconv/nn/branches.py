@@ -45,10 +45,16 @@ class Residual(Module):
     def _backward(self, grad_output, needs_input_grad=True, slope=1.0):
         """The same, and the activation before, whose output is the input: its gradient, too."""
         saved, self._saved = self._saved, None
-        grad_input = self.body.backward(grad_output, needs_input_grad)
         identity = grad_output
         if self.shortcut is not None:
             identity = self.shortcut.backward(grad_output, needs_input_grad)
+        if needs_input_grad:
+            identity = as_array("Residual", "the gradient of shortcut", identity)
+        if slope != 1 and needs_input_grad:
+            grad_input = self.body._backward_onto(grad_output, slope, identity)
+            if grad_input is not None:
+                return grad_input
+        grad_input = self.body.backward(grad_output, needs_input_grad)
         if not needs_input_grad:
             return None
         gate = None if slope == 1 else saved[0]

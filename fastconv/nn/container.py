@@ -50,6 +50,15 @@ class Sequential(Module):
         Without `needs_input_grad` it ends at the first module that learns, which then need not
         compute the gradient of its input either; the result is None.
         """
+        return self._walk_back(grad_output, needs_input_grad)
+
+    def _backward_onto(self, grad_output, slope, plus):
+        own = type(self).backward is Sequential.backward and "backward" not in vars(self)
+        if not own or not self._steps or not self._steps[0].adds():
+            return None
+        return self._walk_back(grad_output, True, slope, plus)
+
+    def _walk_back(self, grad_output, needs_input_grad, slope=1.0, plus=None):
         steps, self._steps, passed = self._steps, [], None
         if not steps or not all(step.is_current() for step in steps):
             steps = [fusion.Step(module) for module in self.children()]
@@ -58,8 +67,9 @@ class Sequential(Module):
                 del steps[0]
         while steps:
             step = steps.pop()
+            before = () if steps else (slope, plus)
             grad_output = step.backward(
-                grad_output, needs_input_grad or bool(steps), step is passed
+                grad_output, needs_input_grad or bool(steps), step is passed, *before
             )
             passed = step.before or passed
         return grad_output if needs_input_grad else None

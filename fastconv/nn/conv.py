@@ -141,10 +141,14 @@ class _Conv(_ConvNd):
             kept=kept,
         )  # fmt: skip
 
-    def _map_backward(self, grad_output, input, needs, slope):
+    @property
+    def _adds(self):
+        return self.padding_mode == "zeros"
+
+    def _map_backward(self, grad_output, input, needs, slope, plus=None):
         padded, options, pads = self._bordered(input)
         if pads is None:
-            options["slope"] = slope
+            options |= {"slope": slope, "plus": plus}
         grad_input, *rest = _conv_backward(
             self.ndim, grad_output, padded, self.weight.data, **options, needs=needs,
             algorithm=self.algorithm,
@@ -177,14 +181,14 @@ class _Conv(_ConvNd):
         pool.save_for_backward(codes, tiles)
         return output
 
-    def _backward_pooled(self, grad_output, needs_input_grad, slope, pool):
-        """Of the same, `grad_output` having passed the activation; `slope` as for `_backward`."""
+    def _backward_pooled(self, grad_output, needs_input_grad, slope, pool, plus=None):
+        """Of the same, `grad_output` having passed the activation; the rest as for `_backward`."""
         input, _ = self.saved_for_backward()
         codes, tiles = pool.saved_for_backward()
         geometry, _ = self._plan(_conv_pool.plan, input, pool._options())
         gradients = _conv_pool.backward(
             geometry, tiles, grad_output, codes, input, self.weight.data,
-            self._needs(needs_input_grad), slope,
+            self._needs(needs_input_grad), slope, plus=plus,
         )  # fmt: skip
         return self._accumulate(gradients)
 
@@ -199,18 +203,18 @@ class _Conv(_ConvNd):
         output, moments = _conv_norm.forward(geometry, input, *self._arrays())
         return norm._forward(output, slope, moments)
 
-    def _backward_normed(self, grad_output, needs_input_grad, slope, norm):
+    def _backward_normed(self, grad_output, needs_input_grad, slope, norm, plus=None):
         """Of this and the batch normalization behind, in one where that pays."""
         geometry = None
         if self._saved is not None:
             geometry = self._plan(_conv_norm.plan, self._saved[0], _conv_norm.BACKWARD)
         if geometry is None:
-            return self._backward(norm.backward(grad_output), needs_input_grad, slope)
+            return self._backward(norm.backward(grad_output), needs_input_grad, slope, plus)
         output, statistics = norm.saved_for_backward()
         input, _ = self.saved_for_backward()
         gradients, of_norm = _conv_norm.backward(
             geometry, grad_output, output, norm._arrays()[0], statistics, input, self.weight.data,
-            self._needs(needs_input_grad), slope,
+            self._needs(needs_input_grad), slope, plus=plus,
         )  # fmt: skip
         norm._accumulate((None, *of_norm))
         return self._accumulate(gradients)

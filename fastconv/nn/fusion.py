@@ -120,10 +120,19 @@ class Step:
         """Whether none of the modules has run since."""
         return all(a._saved is saved for a, saved in zip(self.modules, self.saved, strict=True))
 
-    def backward(self, grad_output, needs_input_grad=True, passed=False):
-        """The gradient of the input; `passed`: grad_output has passed the activation already."""
+    def adds(self):
+        """Whether `backward` takes `plus`."""
+        return _is(self.modules[0], _AffineMap) and self.modules[0]._adds
+
+    def backward(self, grad_output, needs_input_grad=True, passed=False, slope=1.0, plus=None):
+        """The gradient of the input; `passed`: grad_output has passed the activation already.
+
+        slope: that of an activation whose output the input is, where no step before has it.
+        plus: what another branch behind that activation adds to the gradient of its output.
+        """
         activation, layer = self.activation, self.layer
-        slope = 1.0 if self.before is None else self.before.activation._slope
+        if self.before is not None:
+            slope = self.before.activation._slope
         if activation is not None:
             if self.pool is None:
                 (output,) = activation.saved_for_backward()
@@ -134,13 +143,15 @@ class Step:
                     grad_output, output, **activation.options
                 )
             if self.in_one:
-                return layer._backward_pooled(grad_output, needs_input_grad, slope, self.pool)
+                return layer._backward_pooled(grad_output, needs_input_grad, slope, self.pool, plus)
             if self.pool is not None:
                 grad_output = self.pool.backward(grad_output)
             if layer is None:
                 return grad_output
         if self.conv is not None:
-            return self.conv._backward_normed(grad_output, needs_input_grad, slope, layer)
+            return self.conv._backward_normed(grad_output, needs_input_grad, slope, layer, plus)
+        if plus is not None:
+            return layer._backward(grad_output, needs_input_grad, slope, plus)
         if self.before is None:
             return layer.backward(grad_output, needs_input_grad)
         return layer._backward(grad_output, needs_input_grad, slope)

@@ -150,6 +150,13 @@ class Module:
         """The gradient of the input of the last `forward`; adds to the parameters' gradients."""
         raise NotImplementedError(f"{type(self).__name__} has no backward")
 
+    def _backward_onto(self, grad_output, slope, plus):
+        """`backward` by what went into an activation before, behind which a branch adds `plus`.
+
+        `slope` is that activation's, and the input its output.  None where that cannot be done.
+        """
+        return None
+
     def save_for_backward(self, *values):
         """Keeps references to `values` until `backward` takes them; in eval mode keeps nothing."""
         self._saved = values if self.training else None
