@@ -91,8 +91,11 @@ def test_batch_norm(batch, channels, space, layout, dtype, affine, isa, seed):
     want = [want_y, mean.ravel(), inverse.ravel(), want_gx, (wide_g * normal).sum(axes),
             wide_g.sum(axes)]  # fmt: skip
     rounding = np.finfo(dtype).eps * 50 * (1 + inverse.max())
-    for got, each in zip(results[0], want, strict=True):
-        np.testing.assert_allclose(got, each, rtol=rounding, atol=rounding * (1 + abs(each).max()))
+    size = [abs(each).max() for each in want]
+    # A sum may be far smaller than its terms: what rounding leaves of those is a random walk.
+    size[4:] = [np.sqrt(np.square(each).sum(axes)).max() for each in (wide_g * normal, wide_g)]
+    for got, each, most in zip(results[0], want, size, strict=True):
+        np.testing.assert_allclose(got, each, rtol=rounding, atol=rounding * (1 + most))
 
 
 @examples(150)
