@@ -13,8 +13,9 @@ from strategies import LAYOUTS, cases, examples, lay_out
 from test_conv_pool import options_of
 
 import fastconv
-from fastconv import nn
-from fastconv.functional import _conv_images, _conv_norm, _passes
+from fastconv import functional, nn
+from fastconv.functional import _conv_images, _conv_norm
+from fastconv.nn import normalization
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +70,22 @@ def test_forward_with_every_option(case, layout, far):
     wide = want.astype(np.float64)
     np.testing.assert_allclose(mean, wide.mean(axes), 8 * eps, 8 * eps * np.abs(wide).max())
     np.testing.assert_allclose(variance, wide.var(axes), 64 * eps, eps)
+
+
+@pytest.mark.parametrize("layout", ["C", "channels_last"])
+@pytest.mark.parametrize("dtype", ["f", "d"])
+def test_its_moments_are_those_that_the_normalization_takes(dtype, layout):
+    """To rounding: units are cut within an image, and those of the normalization are not."""
+    x = image(dtype, layout)
+    model = network(dtype)[:2]
+    model(x)
+    conv, norm = model
+    apart = nn.BatchNorm2d(8, dtype=dtype)
+    apart(conv(x))
+    for name in ("running_mean", "running_var"):
+        close = 20 * np.finfo(dtype).eps
+        np.testing.assert_allclose(getattr(norm, name), getattr(apart, name), close, close)
+    np.testing.assert_allclose(norm._saved[1], apart._saved[1], close, close)
 
 
 @examples(300)
@@ -179,18 +196,15 @@ def together(monkeypatch):
         seen.append(args[0].narrow_channels)
         return original(*args, **options)
 
-    def refuse(op, x, g, *args, **options):
-        assert g is None, "the gradient of a normalization came by itself"
-        return scale(op, x, g, *args, **options)
+    def refuse_moments(*args):
+        assert all(isinstance(each, np.ndarray) for each in args[-1]), "moments by themselves"
+        return forward(*args)
 
-    def refuse_moments(op, kernel, *args, **options):
-        assert kernel != "moments", "the moments came by themselves"
-        return sums(op, kernel, *args, **options)
-
-    scale, sums = _passes.scale, _passes.sums
-    monkeypatch.setattr(_passes, "sums", refuse_moments)
+    forward = normalization._batch_norm
+    refuse = mock.Mock(side_effect=AssertionError("the gradient of a normalization by itself"))
+    monkeypatch.setattr(normalization, "_batch_norm", refuse_moments)
     monkeypatch.setattr(_conv_norm, "backward", backward)
-    monkeypatch.setattr(_passes, "scale", refuse)
+    monkeypatch.setattr(functional, "batch_norm_backward", refuse)
     return seen
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fastconv
+from fastconv import functional
 
 SHAPE, FILTERS, POOLED = (2, 24, 26, 26), (32, 24, 3, 3), (2, 24, 13, 13)
 TINY = {"f": 1e-40, "d": 1e-310}
@@ -46,6 +47,16 @@ def max_gradient(x, weight, grad, pooled, **options):
     return [fastconv.max_pool2d_backward(pooled, indices, x.shape, **options)]
 
 
+def batch_norm(x, weight, grad, pooled, **options):
+    running = np.zeros(x.shape[1], x.dtype), np.ones(x.shape[1], x.dtype)
+    y, saved = functional.batch_norm(x, *running, training=True, **options)
+    grad = grad[:, : x.shape[1]]
+    return [
+        y, *saved, *running,
+        *functional.batch_norm_backward(grad, x, None, saved, True, **options),
+    ]  # fmt: skip
+
+
 SUMS = {
     "forward": conv,
     "grad_input": gradient((True, False, False)),
@@ -61,6 +72,7 @@ ALL = SUMS | {
     "max_pool2d": lambda x, weight, grad, pooled, **options: list(
         fastconv.max_pool2d(x, 2, return_indices=True, **options)
     ),
+    "batch_norm": batch_norm,
 }
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+import isas
 import numpy as np
 import pytest
 import reference_pointwise as reference
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from strategies import LAYOUTS, examples, lay_out
 
 import fastconv.functional as F
+from fastconv.functional.normalization import _batch_norm
 
 
 @st.composite
@@ -84,6 +86,98 @@ def test_batch_norm_by_running_statistics(problem):
     assert_close(y, want, x.dtype)
     np.testing.assert_array_equal(mean, running[0])
     assert_close(inverse, 1 / np.sqrt(running[1] + eps), x.dtype)
+
+
+@pytest.mark.parametrize("isa", isas.AVAILABLE)
+@pytest.mark.parametrize("layout", ["C", "channels_last"])
+@pytest.mark.parametrize("dtype", ["f", "d"])
+@pytest.mark.parametrize("slope", [1.0, 0.25, 0.0])
+def test_moments_that_are_known(slope, dtype, layout, isa):
+    """Not those of the input, whatever they are: nothing is taken from it."""
+    rng = np.random.default_rng(0)
+    x = lay_out(rng.standard_normal((3, 37, 4, 5)).astype(dtype), layout)
+    weight, bias = rng.standard_normal((2, 37)).astype(dtype)
+    running = np.full(37, 2, dtype), np.full(37, 3, dtype)
+    moments = rng.standard_normal(37), rng.uniform(0.5, 2, 37)
+    with isas.using(isa):
+        y, (mean, inverse) = _batch_norm(
+            x, *running, weight, bias, True, 0.3, 0.1, slope=slope, moments=moments
+        )
+    np.testing.assert_array_equal(mean, moments[0].astype(dtype))
+    np.testing.assert_array_equal(inverse, (1 / np.sqrt(moments[1] + 0.1)).astype(dtype))
+    want = reference.batch_norm(x, *moments, weight, bias, 0.1)
+    assert_close(y, np.where(want < 0, slope * want, want), dtype)
+    assert_close(running[0], 0.7 * 2 + 0.3 * moments[0], dtype, 4)
+    assert_close(running[1], 0.7 * 3 + 0.3 * moments[1] * 60 / 59, dtype, 4)
+
+
+class Kind(np.ndarray):
+    pass
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("kind", ["steps", "reversed", "unaligned", "swapped_bytes", "subclass"])
+@pytest.mark.parametrize("dtype", ["f", "d"])
+def test_running_statistics_as_they_lie(dtype, kind, training):
+    x = np.random.default_rng(0).standard_normal((5, 3, 4)).astype(dtype)
+    plain = np.arange(3, dtype=dtype), np.arange(1, 4, dtype=dtype)
+    if kind == "subclass":
+        odd = [each.copy().view(Kind) for each in plain]
+    else:
+        odd = [lay_out(each, kind) for each in plain]
+    y, saved = F.batch_norm(x, *odd, training=training, momentum=0.3)
+    want, want_saved = F.batch_norm(x, *plain, training=training, momentum=0.3)
+    np.testing.assert_array_equal(y, want)
+    np.testing.assert_array_equal(saved, want_saved)
+    np.testing.assert_array_equal(odd, plain)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_one_of_the_running_statistics(which):
+    x = np.random.default_rng(0).standard_normal((5, 3, 4))
+    both = [np.zeros(3), np.ones(3)]
+    want, _ = F.batch_norm(x, *both, training=True)
+    one = [np.zeros(3), None] if which == 0 else [None, np.ones(3)]
+    y, _ = F.batch_norm(x, *one, training=True)
+    np.testing.assert_array_equal(y, want)
+    np.testing.assert_array_equal(one[which], both[which])
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("layout", ["C", "channels_last"])
+def test_what_is_no_number_stays_in_its_channel(layout, training):
+    x = np.random.default_rng(0).standard_normal((2, 24, 3, 5))
+    want, _ = F.batch_norm(x, np.zeros(24), np.ones(24), training=training)
+    x[1, 7, 2, 2] = np.nan
+    running = np.zeros(24), np.ones(24)
+    y, (mean, inverse) = F.batch_norm(lay_out(x, layout), *running, training=training)
+    others = np.arange(24) != 7
+    np.testing.assert_allclose(y[:, others], want[:, others], 1e-12, 1e-12)
+    assert np.isnan(y[1, 7, 2, 2])
+    for each in (mean, inverse, *running):
+        assert np.isnan(each[7]) == training
+        assert np.isfinite(each[others]).all()
+    back = F.batch_norm_backward(np.ones_like(x), x, None, (mean, inverse), training)
+    assert np.isfinite(back[0][:, others]).all()
+    assert np.isnan(back[1][7])
+    np.testing.assert_array_equal(back[2], 30)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 2), (2, 3, 0), (2, 0, 4), (0, 3)])
+@pytest.mark.parametrize("training", [False, True])
+def test_batch_norm_of_nothing(training, shape):
+    x, channels = np.zeros(shape, np.float32), shape[1]
+    running = np.full(channels, 2, np.float32), np.full(channels, 3, np.float32)
+    y, saved = F.batch_norm(x, *running, training=training, eps=1.0)
+    gradients = F.batch_norm_backward(x, x, None, saved, training)
+    for each, values in ((y, x), (gradients[0], x), (running[0], [2] * channels)):
+        np.testing.assert_array_equal(each, values)
+    np.testing.assert_array_equal(saved[0], 0 if training else running[0])
+    np.testing.assert_allclose(saved[1], 1 if training else np.full(channels, 0.5))
+    for each in (y, *saved, *gradients):
+        assert each.dtype == np.float32
+    for each in gradients[1:]:
+        np.testing.assert_array_equal(each, np.zeros(channels))
 
 
 @examples(60)
@@ -248,6 +342,20 @@ def test_pytorch_agrees():
     got = F.group_norm_backward(grad, x, 3, weight, saved)
     for each, tensor in zip(got, tensors, strict=True):
         np.testing.assert_allclose(each, tensor.grad, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["f", "d"])
+def test_pytorch_agrees_on_running_statistics(dtype):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    ours = np.zeros(6, dtype), np.ones(6, dtype)
+    theirs = [torch.tensor(each) for each in ours]
+    for momentum in (0.1, 0.9, 1, 0):
+        x = (3 * rng.standard_normal((4, 6, 5, 3)) + 1).astype(dtype)
+        torch.nn.functional.batch_norm(torch.tensor(x), *theirs, None, None, True, momentum)
+        F.batch_norm(x, *ours, training=True, momentum=momentum)
+        for each, tensor in zip(ours, theirs, strict=True):
+            assert_close(each, tensor.numpy(), dtype, 20)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

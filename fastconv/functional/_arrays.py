@@ -18,6 +18,10 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 # Indices that add the spatial axes which an array of so many axes lacks.
 EXPANDED = {ndim: (slice(None),) * 2 + (np.newaxis,) * (5 - ndim) for ndim in (3, 4, 5)}
 
+# Permutations that put the channels last, and back, for up to NumPy's 64 axes.
+TO_END = [(0, *range(2, ndim), 1) for ndim in range(65)]
+FROM_END = [(0, ndim - 1, *range(1, ndim - 1)) for ndim in range(65)]
+
 # DLPack's numbers for memory that this processor reads: its own, and what CUDA, ROCm pinned there.
 HOST_DEVICES = (1, 3, 11)
 
@@ -98,12 +102,12 @@ def expand_space(array):
 
 def channels_to_end(array):
     """(N, C, *space) as (N, *space, C), a view; np.moveaxis takes ten times as long."""
-    return array.transpose(0, *range(2, array.ndim), 1)
+    return array.transpose(TO_END[array.ndim])
 
 
 def channels_from_end(array):
     """(N, *space, C) as (N, C, *space), a view."""
-    return array.transpose(0, array.ndim - 1, *range(1, array.ndim - 1))
+    return array.transpose(FROM_END[array.ndim])
 
 
 def is_channels_last(array):
@@ -123,12 +127,17 @@ def is_channels_last(array):
 
 
 def empty(op, shape, dtype, like=None):
-    """A new array of `shape` in the memory order of `like`: channels last, or else C order.
+    """A new array of `shape` in the memory order of `like`: channels last, or else C order."""
+    last = like is not None and like.ndim == len(shape) and is_channels_last(like)
+    return empty_in_order(op, shape, dtype, last)
+
+
+def empty_in_order(op, shape, dtype, last):
+    """A new array of `shape`, in memory with the channels last or in C order.
 
     A large one lies in recycled memory, that need not be mapped again.
     """
     nbytes = _shapes.check_size(op, shape, dtype.itemsize)
-    last = like is not None and like.ndim == len(shape) and is_channels_last(like)
     order = (shape[0], *shape[2:], shape[1]) if last else shape
     try:
         if nbytes < RECYCLED_BYTES:

@@ -54,17 +54,16 @@ def backward(
     output: of the convolution; the batch normalization got it and gave `saved`.  `slope` is that of
     the activation whose output x is, `plus` as for `_conv_backward`.
     """
-    (y, g, *factors), *of_norm = _gradients(
-        "batch_norm_backward", grad_output, output, norm_weight, saved, True, num_threads
+    _, of_norm, scaling = _gradients(
+        "batch_norm_backward", grad_output, output, norm_weight, saved, True, num_threads, False
     )
     if not any(needs):
         return (None,) * 3, of_norm
-    last = _arrays.is_channels_last(y)
     threads = _conv_images.threads_for(geometry, num_threads)
-    images = threads * _conv_images.together(geometry, y.itemsize)
-    between = _arrays.empty(geometry.op, (images, *y.shape[1:]), y.dtype, y)
+    images = threads * _conv_images.together(geometry, output.itemsize)
+    shape = images, *output.shape[1:]
+    between = _arrays.empty(geometry.op, shape, output.dtype, output)
     gradients = _conv_images.backward(
-        "backward_scaled", geometry, (_passes.planes(g, last), _passes.planes(y, last), *factors),
-        between, x, weight, needs, slope, plus, threads,
-    )  # fmt: skip
+        "backward_scaled", geometry, scaling, between, x, weight, needs, slope, plus, threads
+    )
     return gradients, of_norm

@@ -20,39 +20,18 @@ def _lines(array, last):
 
 def planes(array, last):
     """(N, C, *space) as (outer, C, inner), where channels are last with an inner of 1."""
-    shape = (-1, array.shape[1], 1) if last else (*array.shape[:2], -1)
-    return _lines(array, last).reshape(shape)
+    if last:
+        shape = -1, array.shape[1], 1
+        array = _arrays.channels_to_end(array)
+    else:
+        shape = *array.shape[:2], -1
+    if not array.flags.c_contiguous:
+        array = np.ascontiguousarray(array)
+    return array.reshape(shape)
 
 
-def _threads_for(op, num_threads, x):
+def threads_for(op, num_threads, x):
     return _threads.effective(op, num_threads, WORK * x.size)
-
-
-def sums(op, kernel, arrays, values=(), num_threads=None):
-    """What the kernel `kernel` finds for each channel: two float64 arrays (C,)."""
-    x = arrays[-1]
-    last = _arrays.is_channels_last(x)
-    lines = [planes(array, last) for array in arrays]
-    found = np.empty(x.shape[1]), np.empty(x.shape[1])
-    run = getattr(_kernels.norm[x.dtype.char], kernel)
-    if run(*lines, *values, *found, _threads_for(op, num_threads, x)):
-        raise MemoryError(f"{op}: no memory for the sums")
-    return found
-
-
-def scale(op, x, g, mean, by, of_g, term, slope=1.0, num_threads=None):
-    """g of_g + (x - mean) by + term, with the factors (C,) of each channel.
-
-    Without g there is no first term, and negative results are multiplied by `slope`.
-    """
-    y = _arrays.empty(op, x.shape, x.dtype, x)
-    if x.size:
-        last = _arrays.is_channels_last(x)
-        _kernels.norm[x.dtype.char].scale(
-            planes(x, last), None if g is None else planes(g, last), mean, by, of_g, term,
-            slope, planes(y, last), _threads_for(op, num_threads, x),
-        )  # fmt: skip
-    return y
 
 
 def rectify(op, x, plus=None, gate=None, slope=0.0, num_threads=None):
@@ -67,7 +46,7 @@ def rectify(op, x, plus=None, gate=None, slope=0.0, num_threads=None):
     last = _arrays.is_channels_last(like)
     flat = [None if each is None else _lines(each, last).reshape(-1) for each in (x, plus, gate, y)]
     _kernels.pointwise[x.dtype.char].rectify(
-        *flat[:3], slope, flat[3], _threads_for(op, num_threads, x)
+        *flat[:3], slope, flat[3], threads_for(op, num_threads, x)
     )
     return y
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastconv import _shapes
+from fastconv import _kernels, _shapes
 from fastconv.functional import _arrays, _passes
 
 __all__ = [
@@ -36,39 +36,40 @@ def batch_norm(
 
 def _batch_norm(
     input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1,
-    eps=1e-5, num_threads=None, slope=1.0, moments=None,
+    eps=1e-5, num_threads=None, slope=1.0, moments=(None, None),
 ):  # fmt: skip
     """The same, and the activation behind: negative results are multiplied by `slope`.
 
-    moments: mean and variance of each channel, if they are known already.
+    moments: mean and variance of each channel in float64, if they are known already.
     """
     op = "batch_norm"
     x = _with_channels(op, input)
-    channels = x.shape[1]
-    count = x.size // max(channels, 1)
-    running_mean = _running(op, "running_mean", running_mean, x, training)
-    running_var = _running(op, "running_var", running_var, x, training)
+    channels, dtype = x.shape[1], x.dtype
+    moving_mean = _running(op, "running_mean", running_mean, x, training)
+    moving_var = _running(op, "running_var", running_var, x, training)
     weight = _per_channel(op, "weight", weight, x)
     bias = _per_channel(op, "bias", bias, x)
-    if not training:
-        mean, variance = running_mean.copy(), running_var
-    elif count == 1:
+    if training and 0 < x.size == channels:
         raise ValueError(
             f"{op}: training needs more than one value per channel, got shape {x.shape}"
         )
-    elif count == 0:
-        mean = variance = np.zeros(channels, x.dtype)
-    else:
-        if moments is None:
-            moments = _passes.sums(op, "moments", [x], num_threads=num_threads)
-        mean, variance = (each.astype(x.dtype) for each in moments)
-        _move(running_mean, mean, momentum)
-        _move(running_var, variance * (count / (count - 1)), momentum)
-    inverse = 1 / np.sqrt(variance + eps)
-    factor = inverse if weight is None else inverse * weight
-    term = np.zeros(channels, x.dtype) if bias is None else bias
-    y = _passes.scale(op, x, None, mean, factor, factor, term, slope, num_threads)
-    return y, (mean, inverse)
+    last = _arrays.is_channels_last(x)
+    y = _arrays.empty_in_order(op, x.shape, dtype, last)
+    if x.size == 0:
+        mean, variance = np.zeros((2, channels), dtype) if training else (moving_mean, moving_var)
+        return y, (mean.copy(), 1 / np.sqrt(variance + eps))
+    found = np.empty((4, channels), dtype)
+    status = _kernels.norm[dtype.char].normalize(
+        _passes.planes(x, last), *moments, moving_mean, moving_var, training, momentum, weight,
+        bias, eps, slope, _passes.planes(y, last), found, _passes.threads_for(op, num_threads, x),
+    )  # fmt: skip
+    _check_status(op, status)
+    if training:  # those that the kernel could not take as they lie
+        if moving_mean is not running_mean:
+            running_mean[...] = moving_mean
+        if moving_var is not running_var:
+            running_var[...] = moving_var
+    return y, (found[0], found[1])
 
 
 def batch_norm_backward(grad_output, input, weight, saved, training, *, num_threads=None):
@@ -77,30 +78,42 @@ def batch_norm_backward(grad_output, input, weight, saved, training, *, num_thre
     saved: what the forward pass returned.  weight: None where there was none.  training: whether
     the mean and the variance were those of the input, and so depend on it.
     """
-    op = "batch_norm_backward"
-    (x, g, *factors), *of_affine = _gradients(
-        op, grad_output, input, weight, saved, training, num_threads
+    grad_input, of_affine, _ = _gradients(
+        "batch_norm_backward", grad_output, input, weight, saved, training, num_threads
     )
-    return _passes.scale(op, x, g, *factors, num_threads=num_threads), *of_affine
+    return grad_input, *of_affine
 
 
-def _gradients(op, grad_output, input, weight, saved, training, num_threads):
-    """What `_passes.scale` takes to the gradient of the input; and those of weight and bias."""
+def _gradients(op, grad_output, input, weight, saved, training, num_threads, scaled=True):
+    """(grad_input, (grad_weight, grad_bias), what `backward_scaled` of a convolution takes).
+
+    Not `scaled`, grad_input is left to that, and None.
+    """
     x = _with_channels(op, input)
     g = _arrays.as_like(op, "grad_output", grad_output, x)
     weight = _per_channel(op, "weight", weight, x)
-    mean, inverse = map(np.ascontiguousarray, _saved(op, saved, (x.shape[1],), x))
-    of_g = inverse if weight is None else inverse * weight
-    by = term = total = crossed = np.zeros_like(mean)
-    if x.size:
-        total, crossed = _passes.sums(op, "products", [g, x], [mean], num_threads)
-    if x.size and training:
-        # What a change of one value does to the mean and to the variance.
-        count = x.size // x.shape[1]
-        by = (-of_g * inverse * inverse * (crossed / count)).astype(x.dtype)
-        term = (-of_g * (total / count)).astype(x.dtype)
-    grad_weight, grad_bias = (crossed * inverse).astype(x.dtype), total.astype(x.dtype)
-    return (x, g, mean, by, of_g, term), grad_weight, grad_bias
+    mean, inverse = saved
+    if not (_fits(mean, x) and _fits(inverse, x)):
+        mean, inverse = map(np.ascontiguousarray, _saved(op, saved, (x.shape[1],), x))
+    last = _arrays.is_channels_last(x)
+    grad = _arrays.empty_in_order(op, x.shape, x.dtype, last) if scaled else None
+    if x.size == 0:
+        return grad, np.zeros((2, x.shape[1]), x.dtype), None
+    g_planes, x_planes = _passes.planes(g, last), _passes.planes(x, last)
+    found = np.empty((5, x.shape[1]), x.dtype)
+    status = _kernels.norm[x.dtype.char].normalize_backward(
+        g_planes, x_planes, mean, inverse, weight, training,
+        _passes.planes(grad, last) if scaled else None, found,
+        _passes.threads_for(op, num_threads, x),
+    )  # fmt: skip
+    _check_status(op, status)
+    of_affine = found[3], found[4]
+    return grad, of_affine, None if scaled else (g_planes, x_planes, mean, *found[:3])
+
+
+def _check_status(op, status):
+    if status:
+        raise MemoryError(f"{op}: no memory for the sums")
 
 
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
@@ -231,10 +244,18 @@ def _over_channels(values, x):
     return values.reshape(-1, *(1,) * (x.ndim - 2))
 
 
+def _fits(values, x):
+    """Whether the kernel takes `values` (C,) of the input x as they lie."""
+    if type(values) is not np.ndarray or values.dtype != x.dtype or values.ndim != 1:
+        return False
+    flags = values.flags
+    return len(values) == x.shape[1] and flags.c_contiguous and flags.aligned
+
+
 def _per_channel(op, name, values, x):
     """`values` (C,), contiguous; None stands for none."""
-    if values is None:
-        return None
+    if values is None or _fits(values, x):
+        return values
     values = _arrays.as_array(op, name, values, x.dtype)
     if values.shape != (x.shape[1],):
         raise ValueError(
@@ -252,21 +273,15 @@ def _affine(op, weight, bias, x):
 
 
 def _running(op, name, values, x, training):
+    """As `_per_channel`; when training, of an array that the caller can write to."""
     if values is None:
         if training:
             return None
         raise ValueError(f"{op}: {name} is needed unless training=True, got None")
     checked = _per_channel(op, name, values, x)
-    if not training:
-        return checked
-    if not isinstance(values, np.ndarray) or not values.flags.writeable:
+    if training and not (isinstance(values, np.ndarray) and values.flags.writeable):
         raise ValueError(f"{op}: {name} must be a writeable NumPy array when training")
-    return values
-
-
-def _move(running, now, momentum):
-    if running is not None:
-        running[...] = (1 - momentum) * running + momentum * now
+    return checked
 
 
 def _saved(op, saved, shape, x):

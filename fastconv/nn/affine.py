@@ -11,7 +11,8 @@ class _Affine(Module):
 
     def _arrays(self):
         """(weight, bias) as the functionals take them: arrays or None."""
-        return tuple(p if p is None else p.data for p in (self.weight, self.bias))
+        weight, bias = self.weight, self.bias
+        return weight if weight is None else weight.data, bias if bias is None else bias.data
 
     def _needs(self, needs_input_grad):
         """Which of the gradients of (input, weight, bias) are wanted."""

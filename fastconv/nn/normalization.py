@@ -42,7 +42,7 @@ class _BatchNorm(_Norm):
     def forward(self, input):
         return self._forward(input)
 
-    def _forward(self, input, slope=1.0, moments=None):
+    def _forward(self, input, slope=1.0, moments=(None, None)):
         """The same, and the activation behind: negative results are multiplied by `slope`.
 
         moments: those of the input in training mode, if they are known already.
@@ -55,20 +55,14 @@ class _BatchNorm(_Norm):
         tracked = self.running_mean is not None
         momentum = self.momentum
         if self.training and tracked:
-            self.num_batches_tracked += 1
+            self.num_batches_tracked[()] += 1  # as a number: an array takes ten times as long
             if momentum is None:  # a plain mean over all batches
                 momentum = 1 / int(self.num_batches_tracked)
         output, statistics = _batch_norm(
-            input,
-            self.running_mean,
-            self.running_var,
-            *self._arrays(),
-            training=self.training or not tracked,
-            momentum=0.0 if momentum is None else momentum,
-            eps=self.eps,
-            slope=slope,
-            moments=moments,
-        )
+            input, self.running_mean, self.running_var, *self._arrays(),
+            self.training or not tracked, 0.0 if momentum is None else momentum, self.eps, None,
+            slope, moments,
+        )  # fmt: skip
         self.save_for_backward(input, statistics)
         return output
 
