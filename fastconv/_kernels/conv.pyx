@@ -288,7 +288,7 @@ def backward_scaled(const real[:, :, ::1] grad_output, const real[:, :, ::1] out
     """
     cdef images_backward_t task
     task.is_normed = True
-    task.normed = describe_scale(output, grad_output, mean, by, of_g, term, 1)
+    task.normed = describe_scale(output, grad_output, mean, by, of_g, term, GRADIENT)
     return run_images_backward(&task, x, filters, between, grad_input, grad, grad_bias, gate, plus,
                                slope, stride, dilation, pad, bias_alone, num_threads)
 

@@ -219,17 +219,20 @@ cdef void find_gradients(const shape_t* s, const double* total, const double* cr
 def normalize(const real[:, :, ::1] x, const double[::1] mean, const double[::1] variance,
               const real[::1] running_mean, const real[::1] running_var, bint training,
               double momentum, const real[::1] weight, const real[::1] bias, double eps,
-              double slope, real[:, :, ::1] y, real[:, ::1] found, int num_threads):
-    """y = (x - mean) / sqrt(variance + eps) weight + bias, negative results times `slope`.
+              const real[:, :, ::1] plus, double slope, real[:, :, ::1] y, real[:, ::1] found,
+              int num_threads):
+    """y = (x - mean) / sqrt(variance + eps) weight + bias + plus, negative results times `slope`.
 
-    x (outer, channels, inner), not empty.  weight, bias: None for ones and zeros.  training: by the
+    x (outer, channels, inner), not empty; plus of its shape, or None.  weight, bias: None for ones
+    and zeros.  training: by the
     mean and the (biased) variance of x, which are taken here where those given are None; and
     running_mean and running_var, each unless None, move towards them by `momentum`.  (They are
     const for evaluation, where they may be read-only and are what x is normalized by.)
     found: (4, channels), gets mean, 1 / sqrt(variance + eps), and what y is times and plus.
     """
     cdef shape_t s = shape_of(x, 1)
-    cdef scale_t scaling = describe_scale(x, None, found[0], found[2], found[2], found[3], slope)
+    cdef scale_t scaling = describe_scale(
+        x, plus, found[0], found[2], found[2], found[3], ADDED, slope)
     cdef bint is_known = not training or mean is not None
     cdef idx_t units = 0 if is_known else s.units, count = s.outer * s.inner, c
     cdef double* middle = <double*> malloc(2 * (units + 1) * s.channels * sizeof(double))
@@ -272,7 +275,8 @@ def normalize_backward(const real[:, :, ::1] g, const real[:, :, ::1] x, const r
     takes g further scales it so.
     """
     cdef shape_t s = shape_of(x, 1)
-    cdef scale_t scaling = describe_scale(x, g, mean, found[0], found[1], found[2], 1)
+    cdef scale_t scaling = describe_scale(
+        x, g, mean, found[0], found[1], found[2], GRADIENT)
     cdef double* total = <double*> malloc(2 * (s.units + 1) * s.channels * sizeof(double))
     cdef double* crossed = total + s.channels
     cdef double* sums = crossed + s.channels

@@ -36,11 +36,12 @@ def batch_norm(
 
 def _batch_norm(
     input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1,
-    eps=1e-5, num_threads=None, slope=1.0, moments=(None, None),
+    eps=1e-5, num_threads=None, slope=1.0, moments=(None, None), plus=None,
 ):  # fmt: skip
     """The same, and the activation behind: negative results are multiplied by `slope`.
 
     moments: mean and variance of each channel in float64, if they are known already.
+    plus: a function that gives what is added before the activation, in the shape of its argument.
     """
     op = "batch_norm"
     x = _with_channels(op, input)
@@ -54,6 +55,8 @@ def _batch_norm(
             f"{op}: training needs more than one value per channel, got shape {x.shape}"
         )
     last = _arrays.is_channels_last(x)
+    if plus is not None:
+        plus = _passes.planes(plus(x), last)
     y = _arrays.empty_in_order(op, x.shape, dtype, last)
     if x.size == 0:
         mean, variance = np.zeros((2, channels), dtype) if training else (moving_mean, moving_var)
@@ -61,7 +64,8 @@ def _batch_norm(
     found = np.empty((4, channels), dtype)
     status = _kernels.norm[dtype.char].normalize(
         _passes.planes(x, last), *moments, moving_mean, moving_var, training, momentum, weight,
-        bias, eps, slope, _passes.planes(y, last), found, _passes.threads_for(op, num_threads, x),
+        bias, eps, plus, slope, _passes.planes(y, last), found,
+        _passes.threads_for(op, num_threads, x),
     )  # fmt: skip
     _check_status(op, status)
     if training:  # those that the kernel could not take as they lie

@@ -32,15 +32,21 @@ class Residual(Module):
     def _forward(self, input, slope=1.0):
         """The same, and the activation behind: negative results are multiplied by `slope`."""
         self.save_for_backward(input)
-        output = as_array("Residual", "the output of body", self.body(input))
-        identity = input if self.shortcut is None else self.shortcut(input)
-        if output.shape != identity.shape:
-            raise ValueError(
-                "Residual: body and shortcut must give outputs of one shape, "
-                f"got {output.shape} and {identity.shape}"
-            )
-        identity = as_like("Residual", "the output of shortcut", identity, output)
-        return _passes.rectify("Residual", output, identity, slope=slope)
+
+        def identity(output):
+            other = input if self.shortcut is None else self.shortcut(input)
+            if output.shape != other.shape:
+                raise ValueError(
+                    "Residual: body and shortcut must give outputs of one shape, "
+                    f"got {output.shape} and {other.shape}"
+                )
+            return as_like("Residual", "the output of shortcut", other, output)
+
+        output = self.body._forward_onto(input, slope, identity)
+        if output is None:
+            output = as_array("Residual", "the output of body", self.body(input))
+            output = _passes.rectify("Residual", output, identity(output), slope=slope)
+        return output
 
     def _backward(self, grad_output, needs_input_grad=True, slope=1.0):
         """The same, and the activation before, whose output is the input: its gradient, too."""

@@ -36,9 +36,19 @@ class Sequential(Module):
             self.build_for(input_shape)
 
     def forward(self, input):
+        return self._walk(fusion.steps(self.children()), input)
+
+    def _forward_onto(self, input, slope, plus):
+        own = type(self).forward is Sequential.forward and "forward" not in vars(self)
+        steps = list(fusion.steps(self.children())) if own else []
+        return self._walk(steps, input, slope, plus) if steps and steps[-1].added() else None
+
+    def _walk(self, steps, input, *behind):
+        """Forward; `behind`: slope and `plus` for the last step, of a list."""
         before, done = None, []
-        for step in fusion.steps(self.children()):
-            input = step.forward(input, before)
+        for step in steps:
+            last = behind and step is steps[-1]
+            input = step.forward(input, before, *(behind if last else ()))
             before = step.carried(before)
             done.append(step)
         self._steps = done if self.training else []

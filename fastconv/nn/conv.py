@@ -192,16 +192,16 @@ class _Conv(_ConvNd):
         )  # fmt: skip
         return self._accumulate(gradients)
 
-    def _forward_normed(self, input, slope, norm):
+    def _forward_normed(self, input, slope, norm, plus=None):
         """The output behind a batch normalization and an activation, in one where that pays."""
         geometry = None
         if self.training and norm.training:
             geometry = self._plan(_conv_norm.plan, input, _conv_norm.FORWARD)
         if geometry is None:
-            return norm._forward(self._forward(input), slope)
+            return norm._forward(self._forward(input), slope, plus=plus)
         self.save_for_backward(input, {})
         output, moments = _conv_norm.forward(geometry, input, *self._arrays())
-        return norm._forward(output, slope, moments)
+        return norm._forward(output, slope, moments, plus)
 
     def _backward_normed(self, grad_output, needs_input_grad, slope, norm, plus=None):
         """Of this and the batch normalization behind, in one where that pays."""

@@ -73,15 +73,23 @@ class Step:
         self.before = None
         self.in_one = False  # layer and pool are one call
 
-    def forward(self, input, before=None):
-        """The output.  `before`: the step whose rectified output `input` is, moved about or not."""
+    def added(self):
+        """Whether `forward` takes `plus`."""
+        return _is(self.layer, _BatchNorm) and self.activation is None
+
+    def forward(self, input, before=None, slope=1.0, plus=None):
+        """The output.  `before`: the step whose rectified output `input` is, moved about or not.
+
+        slope, plus: of `Module._forward_onto`, where `added` says that they may be.
+        """
         layer, activation = self.layer, self.activation
         if _is(self.modules[0], *_BACKWARD):
             self.before = before
         if layer is None:
             output = activation(input)
         elif activation is None:
-            output = layer(input) if self.conv is None else self._rectified(input, 1.0)
+            plain = self.conv is None and plus is None
+            output = layer(input) if plain else self._rectified(input, slope, plus=plus)
         elif self.pool is None:
             output = self._rectified(input, activation._slope)
             activation.save_for_backward(output)
@@ -98,11 +106,11 @@ class Step:
         self.in_one = output is not None
         return output if self.in_one else pool(self._rectified(input, slope))
 
-    def _rectified(self, input, slope):
+    def _rectified(self, input, slope, **options):
         """What the layer gives, and the convolution before it, behind an activation."""
         if self.conv is None:
-            return self.layer._forward(input, slope)
-        return self.conv._forward_normed(input, slope, self.layer)
+            return self.layer._forward(input, slope, **options)
+        return self.conv._forward_normed(input, slope, self.layer, **options)
 
     def carried(self, before):
         """The step whose rectified values this one's output holds, `before` doing so for its input.

@@ -150,6 +150,13 @@ class Module:
         """The gradient of the input of the last `forward`; adds to the parameters' gradients."""
         raise NotImplementedError(f"{type(self).__name__} has no backward")
 
+    def _forward_onto(self, input, slope, plus):
+        """`forward` plus `plus(output)`, behind an activation of this slope; None if it cannot.
+
+        `plus` gives an array like its argument, and is called when nothing else is left to do.
+        """
+        return None
+
     def _backward_onto(self, grad_output, slope, plus):
         """`backward` by what went into an activation before, behind which a branch adds `plus`.
 

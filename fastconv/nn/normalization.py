@@ -42,10 +42,11 @@ class _BatchNorm(_Norm):
     def forward(self, input):
         return self._forward(input)
 
-    def _forward(self, input, slope=1.0, moments=(None, None)):
+    def _forward(self, input, slope=1.0, moments=(None, None), plus=None):
         """The same, and the activation behind: negative results are multiplied by `slope`.
 
         moments: those of the input in training mode, if they are known already.
+        plus: gives what is added before the activation, like its argument.
         """
         if np.ndim(input) not in self.ranks:
             raise ValueError(
@@ -61,7 +62,7 @@ class _BatchNorm(_Norm):
         output, statistics = _batch_norm(
             input, self.running_mean, self.running_var, *self._arrays(),
             self.training or not tracked, 0.0 if momentum is None else momentum, self.eps, None,
-            slope, moments,
+            slope, moments, plus,
         )  # fmt: skip
         self.save_for_backward(input, statistics)
         return output
