@@ -169,7 +169,7 @@ setup(
             depends=[f"{KERNELS}/{header}" for header in SHARED]
             + ([*INTERFACE, f"{KERNELS}/capi_checks.pxi"] if name == "capi" else []),
         )
-        for name in ("augment", "capi", "cpu", "memory")
+        for name in ("augment", "capi", "cpu", "loss", "memory")
     ],
     cmdclass={"build_ext": BuildKernels},
     options={"bdist_wheel": {"py_limited_api": "cp{}{}".format(*LIMITED_API)}}

@@ -11,6 +11,7 @@ import pytest
 
 import fastconv
 from fastconv import functional
+from fastconv.functional import _passes
 
 SHAPE, FILTERS, POOLED = (2, 24, 26, 26), (32, 24, 3, 3), (2, 24, 13, 13)
 TINY = {"f": 1e-40, "d": 1e-310}
@@ -57,6 +58,23 @@ def batch_norm(x, weight, grad, pooled, **options):
     ]  # fmt: skip
 
 
+def cross_entropy(x, weight, grad, pooled, num_threads):
+    """Logits of two signs, and their gradient."""
+    target = np.arange(len(x) * x[0, 0].size) % x.shape[1]
+    _, losses, value, gradient = _passes.cross_entropy(
+        "test", x, target, None, None, -100, 0.1, False, True, num_threads
+    )
+    return [losses, value, gradient]
+
+
+def squares(x, weight, grad, pooled, num_threads):
+    return list(_passes.squares("test", x, x[::-1], 1, 2, num_threads))
+
+
+def tanh_gradient(x, weight, grad, pooled, num_threads):
+    return [_passes.tanh_backward("test", x, np.clip(x[::-1], -1, 1), num_threads)]
+
+
 SUMS = {
     "forward": conv,
     "grad_input": gradient((True, False, False)),
@@ -67,6 +85,9 @@ SUMS = {
         fastconv.avg_pool2d_backward(pooled, x.shape, 2, **options)
     ],
     "max_pool2d_backward": max_gradient,
+    "cross_entropy": cross_entropy,
+    "squares": squares,
+    "tanh_backward": tanh_gradient,
 }
 ALL = SUMS | {
     "max_pool2d": lambda x, weight, grad, pooled, **options: list(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from strategies import LAYOUTS, examples, lay_out
 
 import fastconv.functional as F
+from fastconv import nn
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -80,6 +81,27 @@ def test_cross_entropy_backward(problem, factor):
     np.testing.assert_allclose(got, want, atol=1e-5 if x.itemsize == 4 else 1e-6, rtol=1e-5)
 
 
+@examples(60)
+@given(cross_entropies(), st.sampled_from((1.0, -2.5)))
+def test_the_layer_is_the_function(problem, factor):
+    x, target, options, reduction = problem
+    options["reduction"] = reduction
+    grad = np.full((x.shape[0], *x.shape[2:]) if reduction == "none" else (), factor, x.dtype)
+    loss = nn.CrossEntropyLoss(**options)
+    want = F.cross_entropy(x, target, **options)
+    np.testing.assert_array_equal(loss(x, target), want)
+    got = loss.backward(grad)
+    want_grad = F.cross_entropy_backward(x, target, **options, grad_output=grad)
+    np.testing.assert_array_equal(got, want_grad)
+    np.testing.assert_array_equal(loss.eval()(x, target), want)
+    if target.shape == x.shape:
+        loss = nn.MSELoss(reduction=reduction)
+        grad = np.full(x.shape if reduction == "none" else (), factor, x.dtype)
+        np.testing.assert_array_equal(loss(x, target), F.mse_loss(x, target, reduction))
+        want_grad = F.mse_loss_backward(x, target, reduction, grad)
+        np.testing.assert_array_equal(loss.backward(grad), want_grad)
+
+
 def test_cross_entropy_without_a_batch():
     x = np.array([1.0, 2.0, 0.5])
     want = math.log(math.fsum(map(math.exp, x))) - 2
@@ -87,6 +109,11 @@ def test_cross_entropy_without_a_batch():
     np.testing.assert_allclose(F.cross_entropy(x, np.array([0.0, 1.0, 0.0])), want)
     softmax = np.exp(x) / math.fsum(map(math.exp, x))
     np.testing.assert_allclose(F.cross_entropy_backward(x, np.int64(1)), softmax - [0, 1, 0])
+    none = {"reduction": "none"}
+    for target in (1, np.array([0.0, 1.0, 0.0])):
+        assert np.shape(F.cross_entropy(x, target, **none)) == ()
+        got = F.cross_entropy_backward(x, target, **none, grad_output=np.array(2.0))
+        np.testing.assert_allclose(got, 2 * (softmax - [0, 1, 0]))
 
 
 def test_cross_entropy_of_excluded_classes():
@@ -95,6 +122,37 @@ def test_cross_entropy_of_excluded_classes():
     np.testing.assert_allclose(F.cross_entropy(x, np.array([0])), math.log(2))
     np.testing.assert_allclose(F.cross_entropy_backward(x, np.array([0])), [[-0.5, 0, 0.5]])
     assert F.cross_entropy(x, np.array([1])) == np.inf
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_poisoned_position_is_alone(last):
+    x = np.random.default_rng(0).standard_normal((2, 4, 3, 3)).astype(np.float32)
+    target = np.tile(np.arange(9).reshape(3, 3) % 4, (2, 1, 1))
+    target[0, 0, 2] = -7
+    clean = F.cross_entropy(x, target, ignore_index=-7, reduction="none")
+    x[0, 1, 0, 0] = np.nan
+    x[0, 2, 0, 2] = np.nan  # where the target does not count
+    x[1, 3, 2, 1] = np.inf
+    x[1, :, 1, 1] = -np.inf
+    losses = F.cross_entropy(
+        F.channels_last(x) if last else x, target, ignore_index=-7, reduction="none"
+    )
+    poisoned = np.zeros(target.shape, bool)
+    poisoned[0, 0, 0] = poisoned[1, 2, 1] = poisoned[1, 1, 1] = True
+    np.testing.assert_allclose(losses, np.where(poisoned, np.nan, clean), rtol=1e-6)
+    gradient = F.cross_entropy_backward(x, target, ignore_index=-7, reduction="sum")
+    poisoned[0, 0, 2] = True
+    np.testing.assert_array_equal(np.isnan(gradient).all(1), poisoned)
+    np.testing.assert_array_equal(np.isnan(gradient).any(1), poisoned)
+
+
+def test_a_sum_beyond_float32_is_infinite():
+    """Warnings are errors here."""
+    x = np.array([[3e38, 0], [3e38, 0]], np.float32)
+    target = np.array([1, 1])
+    assert F.cross_entropy(x, target, reduction="sum") == np.inf
+    assert F.cross_entropy(x, target) == np.float32(3e38)
+    assert F.mse_loss(x, np.zeros_like(x)) == np.inf
 
 
 @pytest.mark.parametrize("options", [{}, {"ignore_index": 2}])
@@ -212,6 +270,27 @@ def test_pytorch_agrees_on_cross_entropy(form, smoothing, reduction):
     np.testing.assert_allclose(got, theirs.grad, atol=1e-13)
 
 
+@pytest.mark.parametrize("ignore_index", [-3, 1])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_pytorch_agrees_on_a_map_of_channels_last(dtype, smoothing, ignore_index):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    x = F.channels_last((rng.standard_normal((2, 6, 9, 8)) * 3).astype(dtype))
+    weight, target = rng.random(6).astype(dtype), rng.integers(0, 6, (2, 9, 8))
+    target[rng.random(target.shape) < 0.3] = ignore_index
+    options = {"ignore_index": ignore_index, "label_smoothing": smoothing}
+    theirs = torch.tensor(x, requires_grad=True)
+    want = torch.nn.CrossEntropyLoss(torch.tensor(weight), **options)(theirs, torch.tensor(target))
+    want.backward()
+    loss = nn.CrossEntropyLoss(weight, **options)
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(loss(x, target), want.detach(), rtol=10 * eps)
+    got = loss.backward()
+    np.testing.assert_allclose(got, theirs.grad, atol=eps)
+    assert got.strides == x.strides
+
+
 X = np.zeros((2, 3), np.float32)
 T = np.zeros(2, int)
 
@@ -221,6 +300,17 @@ T = np.zeros(2, int)
     [
         (lambda: F.cross_entropy(X, T + 3), ValueError, r"target must lie in 0\.\.2 .*, got 3"),
         (lambda: F.cross_entropy(X, T - 1), ValueError, r"ignore_index=-100, got -1"),
+        (
+            lambda: F.cross_entropy(np.zeros((2, 3, 2)), np.array([[0, 2], [-100, 7]])),
+            ValueError,
+            "got 7",
+        ),
+        (
+            lambda: F.cross_entropy(X, (T - 100).astype(np.uint64)),
+            ValueError,
+            f"ignore_index=-100, got {2**64 - 100}",
+        ),
+        (lambda: nn.CrossEntropyLoss()(X, T + 3), ValueError, r"^cross_entropy: target must lie"),
         (lambda: F.cross_entropy(X, T[:1]), ValueError, r"target must have shape \(2,\) for class"),
         (
             lambda: F.cross_entropy(X, T > 0),

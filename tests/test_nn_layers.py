@@ -236,6 +236,24 @@ def test_max_pool_returns_the_same_in_both_modes():
     np.testing.assert_array_equal(layer(x), layer.eval()(x))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_tanh_takes_its_gradient_from_its_output(dtype):
+    rng = np.random.default_rng(0)
+    x, grad = (rng.standard_normal((2, 5, 7)) * 4).astype(dtype), rng.standard_normal((2, 5, 7))
+    grad = grad.astype(dtype)
+    layer = nn.Tanh()
+    y = layer(x)
+    want = fastconv.tanh_backward(grad, x)
+    x[:] = 0
+    got = layer.backward(grad)
+    assert got.dtype == dtype
+    np.testing.assert_array_equal(got, want)
+    np.testing.assert_allclose(got, grad * (1 - np.square(y.astype("d"))), atol=1e-6)
+    layer(x)
+    with pytest.raises(ValueError, match="tanh_backward: grad_output must have the input's shape"):
+        layer.backward(grad[:1])
+
+
 def test_a_small_network_learns():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(64, 1, 8, 8)).astype(np.float32)

@@ -11,7 +11,7 @@ import fastconv
 from fastconv import functional as F
 from fastconv import nn
 from fastconv.functional import _passes
-from fastconv.functional._arrays import as_array
+from fastconv.functional._arrays import as_array, is_channels_last
 
 POISONS = (np.nan, np.inf, -np.inf, -0.0, 1e-40)
 
@@ -48,6 +48,163 @@ def test_rectify(shape, layouts, with_plus, with_gate, slope, dtype, num_threads
         want = rectified(x if plus is None else x + plus, gate, slope)
     np.testing.assert_array_equal(got, want)
     assert got.dtype == x.dtype
+
+
+def threaded(call):
+    """What the call returns, after a check that its bits are those of any number of threads."""
+    results = [call(num_threads) for num_threads in (1, 2, 3)]
+    bits = [[np.asarray(each).tobytes() for each in result] for result in results]
+    assert bits[0] == bits[1] == bits[2]
+    return results[0]
+
+
+SHAPES = ((0,), (1,), (7,), (33, 5), (2, 3, 4), (2, 17, 5, 3), (1, 40, 40, 40), (3, 0, 2))
+
+
+def alike(shape, layouts, dtype, poisoned, seed):
+    """Arrays of one shape, some of their values poison."""
+    rng = np.random.default_rng(seed)
+    for layout in layouts:
+        array = rng.standard_normal(shape).astype(dtype)
+        if poisoned:
+            array[rng.random(shape) < 0.05] = rng.choice(POISONS[:4])
+        array = lay_out(array, layout) if array.ndim > 1 else array
+        yield as_array("test", "array", array)
+
+
+pairs = given(
+    pair=st.tuples(
+        st.sampled_from(SHAPES),
+        st.tuples(*[st.sampled_from(LAYOUTS)] * 2),
+        st.sampled_from("fd"),
+        st.booleans(),
+        st.integers(0, 9),
+    ),
+    isa=st.sampled_from(isas.AVAILABLE),
+    factor=st.sampled_from((None, 1, 0.3)),
+    count=st.sampled_from((1, 9, 0)),
+)
+
+
+@examples(150)
+@pairs
+def test_tanh_backward(pair, isa, factor, count):
+    g, y = alike(*pair)
+    y = np.tanh(y)
+    with isas.using(isa):
+        (got,) = threaded(lambda n: [_passes.tanh_backward("test", g, y, n)])
+    with np.errstate(invalid="ignore"):
+        want = g * ((1 - y) * (1 + y))
+    np.testing.assert_allclose(got, want, rtol=4 * np.finfo(y.dtype).eps)
+    assert got.dtype == y.dtype
+    assert not y.size or is_channels_last(got) == is_channels_last(y)
+
+
+@examples(150)
+@pairs
+def test_squares(pair, isa, factor, count):
+    a, b = alike(*pair)
+    with isas.using(isa):
+        mean, apart = threaded(lambda n: _passes.squares("test", a, b, count, factor, n))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        want = (a - b) * a.dtype.type(factor or 0)
+        total = np.divide(np.sum(np.square(a.astype("d") - b)), count)
+    eps = np.finfo(a.dtype).eps
+    np.testing.assert_allclose(mean, total, rtol=10 * eps)
+    assert mean.dtype == a.dtype
+    if factor is None:
+        assert apart is None
+    else:
+        np.testing.assert_allclose(apart, want, rtol=4 * eps)
+        assert not a.size or is_channels_last(apart) == is_channels_last(a)
+
+
+# More positions than one task's, more classes than a block's elements.
+LOGITS = (
+    (1, 1), (5, 3), (700, 10), (3, 1000), (3, 5000), (4, 3, 1), (3, 4, 65), (2, 1, 7),
+    (2, 21, 40, 37), (0, 3), (0, 3, 2),
+)  # fmt: skip
+
+
+@examples(300)
+@given(
+    shape=st.sampled_from(LOGITS),
+    layouts=st.tuples(*[st.sampled_from(LAYOUTS)] * 2),
+    dtype=st.sampled_from("fd"),
+    spread=st.sampled_from((1, 30, 1000)),
+    poisoned=st.booleans(),
+    weighted=st.booleans(),
+    smoothing=st.sampled_from((0.0, 0.1, 1.0)),
+    ignored=st.sampled_from((-100, 0, 1)),
+    with_indices=st.booleans(),
+    mean=st.booleans(),
+    seed=st.integers(0, 9),
+)
+def test_cross_entropy(
+    shape, layouts, dtype, spread, poisoned, weighted, smoothing, ignored, with_indices, mean, seed
+):
+    rng = np.random.default_rng(seed)
+    batch, classes, *space = shape
+    x = (rng.standard_normal(shape) * spread).astype(dtype)
+    if poisoned:
+        x[rng.random(shape) < 0.01] = rng.choice((np.nan, np.inf, -np.inf))
+    weight = rng.random(classes).astype(dtype) if weighted else None
+    column = (classes, *(1,) * len(space))
+    factors = weight.astype("d").reshape(column) if weighted else np.ones(column)
+    if with_indices:
+        target = rng.integers(0, classes, (batch, *space))
+        target[rng.random(target.shape) < 0.2] = ignored
+        counted = np.expand_dims(target != ignored, 1)
+        q = np.expand_dims(target, 1) == np.arange(classes).reshape(column)
+        count = np.sum(q * counted * factors)
+        targets = target.ravel(), None
+    else:
+        target = rng.random(shape).astype(dtype) * (rng.random(shape) < 0.7)
+        q, counted, count = target.astype("d"), 1, batch * int(np.prod(space))
+        targets = None, as_array("test", "target", lay_out(target, layouts[1]))
+    x = as_array("test", "input", lay_out(x, layouts[0]))
+
+    def call(num_threads, with_gradient=True):
+        return _passes.cross_entropy(
+            "test", x, *targets, weight, ignored, smoothing, mean, with_gradient, num_threads
+        )
+
+    wrong, losses, value, gradient = threaded(call)
+    assert wrong == -1
+    assert losses.dtype == value.dtype == gradient.dtype == x.dtype
+    assert not x.size or is_channels_last(gradient) == is_channels_last(x)
+    np.testing.assert_array_equal(call(1, False)[1], losses)
+    np.testing.assert_array_equal(call(1, False)[2], value)
+
+    wanted = (q * (1 - smoothing) + smoothing / classes) * factors * counted
+    divisor = count if mean else 1
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shifted = x.astype("d") - x.max(1, keepdims=True)
+        powers = np.exp(shifted)
+        sums = powers.sum(1, keepdims=True)
+        want = -np.where(wanted != 0, wanted * (shifted - np.log(sums)), 0).sum(1)
+        slope = powers / sums * wanted.sum(1, keepdims=True) - wanted
+        slope *= 1 / divisor if divisor else 0
+        total = np.divide(np.sum(losses.astype("d")), divisor)
+    eps = np.finfo(dtype).eps
+    rounding = 20 * eps + classes * np.finfo("d").eps  # sums are in double
+    size = np.max(np.abs(wanted).sum(1), initial=0) * (1 / divisor if divisor else 0)
+    np.testing.assert_allclose(losses, want, rtol=rounding, atol=rounding)
+    np.testing.assert_allclose(gradient, slope, rtol=rounding, atol=4 * eps * size)
+    np.testing.assert_allclose(value, total, rtol=rounding)
+
+
+def test_exponentials_of_float32():
+    """The softmax of two classes, over all that a logit can lie below the largest."""
+    below = np.linspace(0, 120, 20001)
+    x = np.stack([np.zeros(below.size), -below], 1).astype("f")
+    target = np.zeros(len(x), np.int64)
+    _, losses, _, gradient = _passes.cross_entropy(
+        "test", x, target, None, None, -100, 0.0, False, True
+    )
+    powers = np.exp(x[:, 1].astype("d"))
+    np.testing.assert_allclose(losses, np.log1p(powers), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(gradient[:, 1], powers / (1 + powers), rtol=3e-7, atol=2e-38)
 
 
 @examples(150)

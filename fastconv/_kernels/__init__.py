@@ -4,8 +4,8 @@ Each family (``conv``, ``pool``, ...) is one Cython source, built for every inst
 element type.  This module looks at the processor once and imports only the builds it can run.
 After that ``_kernels.conv["f"]`` is the float32 module of the convolutions and
 ``_kernels.conv["d"]`` the float64 one, keyed by ``dtype.char``.  ``augment``, ``capi``
-(the C interface), ``cpu`` and ``memory`` are built once, for any processor, and imported where they
-are used.
+(the C interface), ``cpu``, ``loss`` and ``memory`` are built once, for any processor, and imported
+where they are used.
 """
 
 import importlib

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""One pass over arrays of equal shape: activations with sums, and the steps of the optimizers.
+"""One pass over arrays of equal shape: activations, squared errors, the steps of the optimizers.
 
 # Design:
 #
@@ -8,6 +8,7 @@
 #
 # b) Every element is computed by itself, so the bits do not depend on the number of threads; nor
 #    do they on the floating-point mode of the caller: every task sets its own (float_mode.h).
+#    Sums are those of chunks, in double, added in order.
 #
 # c) Kernels trust their arguments; their callers have checked them.
 """
@@ -18,8 +19,11 @@ from cpython.buffer cimport (
 from cython.parallel cimport prange
 from libc.stdlib cimport free, malloc
 
+from libc.stdlib cimport free, malloc
+
 from fastconv._kernels.types cimport (
-    FLUSH_DENORMALS, KEEP_DENORMALS, LANES, gated, idx_t, leaky, real, set_float_mode, vec,
+    FLUSH_DENORMALS, KEEP_DENORMALS, LANES, gated, idx_t, leaky, real, set_float_mode,
+    splat, vec,
 )
 
 cdef extern from *:
@@ -37,6 +41,7 @@ cdef enum:
     OK = 0
     NO_MEMORY = 1
     CHUNK = 16384       # elements of a task
+    RUN = 8             # squares that a lane adds before they go into a sum in double
 
 
 cdef struct rectify_t:
@@ -108,6 +113,89 @@ def rectify(const real[::1] a, const real[::1] b, const real[::1] gate, double s
         mode = set_float_mode(wanted)
         rectify_task(&p, i * CHUNK, min(size, (i + 1) * CHUNK))
         set_float_mode(mode)
+
+
+cdef void tanh_chunk(const real* g, const real* y, real* grad, idx_t n) noexcept nogil:
+    cdef idx_t i
+    for i in range(n):
+        grad[i] = g[i] * ((1 - y[i]) * (1 + y[i]))
+
+
+def tanh_backward(const real[::1] g, const real[::1] y, real[::1] grad, int num_threads):
+    """grad = g (1 - y^2), the gradient of the hyperbolic tangent whose output is y."""
+    cdef idx_t size = y.shape[0], i
+    cdef const real* a = &g[0] if size else NULL
+    cdef const real* b = &y[0] if size else NULL
+    cdef real* c = &grad[0] if size else NULL
+    cdef unsigned mode
+    for i in prange((size + CHUNK - 1) // CHUNK, nogil=True, num_threads=num_threads,
+                    schedule="static"):
+        mode = set_float_mode(FLUSH_DENORMALS)
+        tanh_chunk(a + i * CHUNK, b + i * CHUNK, c + i * CHUNK,
+                   min(<idx_t> CHUNK, size - i * CHUNK))
+        set_float_mode(mode)
+
+
+# ------------------------------------------------------------------------------------ losses
+
+cdef double squares_chunk(const real* a, const real* b, real factor, real* y,
+                          idx_t n) noexcept nogil:
+    cdef double sums[LANES]
+    cdef double total = 0
+    cdef real rest
+    cdef vec apart, run
+    cdef idx_t i = 0, j
+    for j in range(LANES):
+        sums[j] = 0
+    while i + RUN * LANES <= n:
+        run = splat(0)
+        for j in range(RUN):
+            apart = (<const vec*> (a + i))[0] - (<const vec*> (b + i))[0]
+            run = run + apart * apart
+            if y != NULL:
+                (<vec*> (y + i))[0] = apart * splat(factor)
+            i += LANES
+        for j in range(LANES):
+            sums[j] = sums[j] + (<real*> &run)[j]
+    while i < n:
+        rest = a[i] - b[i]
+        total = total + rest * rest
+        if y != NULL:
+            y[i] = rest * factor
+        i += 1
+    for j in range(LANES):
+        total = total + sums[j]
+    return total
+
+
+def squares(const real[::1] a, const real[::1] b, double factor, double count, real[::1] y,
+            real[::1] mean, int num_threads):
+    """mean[0] = the sum of (a - b)^2 over `count`, and y = factor (a - b) unless it is None.
+
+    Returns OK or NO_MEMORY.
+    """
+    cdef idx_t size = a.shape[0], chunks = (size + CHUNK - 1) // CHUNK, i
+    cdef const real* first = &a[0] if size else NULL
+    cdef const real* second = &b[0] if size else NULL
+    cdef real* apart = &y[0] if size and y is not None else NULL
+    cdef double* sums = <double*> malloc(max(chunks, <idx_t> 1) * sizeof(double))
+    cdef double total = 0
+    cdef unsigned mode
+    if sums == NULL:
+        return NO_MEMORY
+    for i in prange(chunks, nogil=True, num_threads=num_threads, schedule="static"):
+        mode = set_float_mode(FLUSH_DENORMALS)
+        sums[i] = squares_chunk(first + i * CHUNK, second + i * CHUNK, <real> factor,
+                                apart + i * CHUNK if apart != NULL else NULL,
+                                min(<idx_t> CHUNK, size - i * CHUNK))
+        set_float_mode(mode)
+    mode = set_float_mode(FLUSH_DENORMALS)
+    for i in range(chunks):
+        total = total + sums[i]
+    mean[0] = <real> (total / count)
+    set_float_mode(mode)
+    free(sums)
+    return OK
 
 
 # ------------------------------------------------------------------------------- optimizers

@@ -4,13 +4,20 @@ A kernel takes contiguous memory.  An array that lies otherwise is copied, in th
 of the first one, which is that of the result.
 """
 
+import math
+
 import numpy as np
 
 from fastconv import _kernels, _threads
-from fastconv.functional import _arrays
+from fastconv._kernels import loss
+from fastconv.functional import _arrays, _order
 
-# Multiply-adds in the time that memory takes for one element.
+# Multiply-adds in the time that memory takes for one element, and that an exponential takes.
 WORK = 8
+EXP_WORK = 80
+
+# Of a fused function; to choose by the arrays takes longer than a small call.
+CROSS_ENTROPY = {"f": loss.cross_entropy["float"], "d": loss.cross_entropy["double"]}
 
 
 def _lines(array, last):
@@ -20,11 +27,13 @@ def _lines(array, last):
 
 def planes(array, last):
     """(N, C, *space) as (outer, C, inner), where channels are last with an inner of 1."""
+    outer, channels, *space = array.shape
+    inner = math.prod(space)  # not -1: the array may have no elements
     if last:
-        shape = -1, array.shape[1], 1
+        shape = outer * inner, channels, 1
         array = _arrays.channels_to_end(array)
     else:
-        shape = *array.shape[:2], -1
+        shape = outer, channels, inner
     if not array.flags.c_contiguous:
         array = np.ascontiguousarray(array)
     return array.reshape(shape)
@@ -49,6 +58,50 @@ def rectify(op, x, plus=None, gate=None, slope=0.0, num_threads=None):
         *flat[:3], slope, flat[3], threads_for(op, num_threads, x)
     )
     return y
+
+
+def tanh_backward(op, g, y, num_threads=None):
+    """g (1 - y^2), in the order of y."""
+    grad = _arrays.empty(op, y.shape, y.dtype, y)
+    last = _arrays.is_channels_last(y)
+    flat = [_lines(each, last).reshape(-1) for each in (g, y, grad)]
+    _kernels.pointwise[y.dtype.char].tanh_backward(*flat, threads_for(op, num_threads, y))
+    return grad
+
+
+def squares(op, a, b, count, factor=None, num_threads=None):
+    """The sum of (a - b)^2 over `count`, and factor (a - b), in the order of a, or None."""
+    last = _arrays.is_channels_last(a)
+    b = (_order.to_channels_last if last else _order.to_c_order)(op, b, num_threads)
+    y = None if factor is None else _arrays.empty(op, a.shape, a.dtype, a)
+    flat = [None if each is None else _lines(each, last).reshape(-1) for each in (a, b, y)]
+    mean = np.empty(1, a.dtype)
+    if _kernels.pointwise[a.dtype.char].squares(
+        *flat[:2], factor or 0, count, flat[2], mean, threads_for(op, num_threads, a)
+    ):
+        raise MemoryError(f"{op}: no memory for the sums")
+    return mean[0], y
+
+
+def cross_entropy(
+    op, x, indices, probabilities, weight, ignore_index, smoothing, mean, with_gradient,
+    num_threads=None,
+):  # fmt: skip
+    """(position of a wrong index or -1, losses, their sum or mean, gradient).
+
+    x and probabilities are (N, C, *space), losses (N, *space), and indices int64 in the order of
+    these.  Without `with_gradient` the last array holds nothing of use.
+    """
+    grad = _arrays.empty(op, x.shape, x.dtype, x)
+    last = _arrays.is_channels_last(x)
+    losses = np.empty(math.prod(x.shape[2:], start=x.shape[0]), x.dtype)
+    wrong, total = CROSS_ENTROPY[x.dtype.char](
+        planes(x, last), indices, None if probabilities is None else planes(probabilities, last),
+        weight, ignore_index, smoothing, mean, with_gradient, losses, planes(grad, last),
+        _threads.effective(op, num_threads, EXP_WORK * x.size),
+    )  # fmt: skip
+    losses = losses.reshape(x.shape[:1] + x.shape[2:])
+    return wrong, losses, x.dtype.type(total), grad
 
 
 def update(kernel, parameters, *numbers):

@@ -7,8 +7,8 @@ TypeError for a wrong dtype, ValueError for a wrong shape or value.
 
 import numpy as np
 
-from fastconv.functional import _arrays
-from fastconv.functional.activation import log_softmax, sigmoid
+from fastconv.functional import _arrays, _passes
+from fastconv.functional.activation import sigmoid
 
 __all__ = [
     "binary_cross_entropy_with_logits",
@@ -31,8 +31,9 @@ def cross_entropy(
     of `ignore_index` do not count.  The mean is over targets, and over their weights where these
     are indices, as in PyTorch.
     """
-    terms = _Terms("cross_entropy", input, target, weight, ignore_index, reduction, label_smoothing)
-    return terms.loss()
+    return _cross_entropy(
+        "cross_entropy", input, target, weight, ignore_index, reduction, label_smoothing, False
+    )[0]
 
 
 def cross_entropy_backward(
@@ -45,23 +46,23 @@ def cross_entropy_backward(
     grad_output=1.0,
 ):
     """Gradient of `cross_entropy`: softmax(x) times the weight of all classes, less weight q."""
-    terms = _Terms(
-        "cross_entropy_backward", input, target, weight, ignore_index, reduction, label_smoothing
+    op = "cross_entropy_backward"
+    _, gradient = _cross_entropy(
+        op, input, target, weight, ignore_index, reduction, label_smoothing, True
     )
-    return terms.gradient(grad_output)
+    return _times(op, gradient, grad_output, reduction, class_axis=min(1, gradient.ndim - 1))
 
 
 def mse_loss(input, target, reduction="mean"):
     """(input - target)^2."""
-    x, target = _same_shapes("mse_loss", input, target, reduction)
-    return _reduce(np.square(x - target), reduction, x.size)
+    return _mse("mse_loss", input, target, reduction, False)[0]
 
 
 def mse_loss_backward(input, target, reduction="mean", grad_output=1.0):
     """Gradient of `mse_loss`: 2 (input - target)."""
     op = "mse_loss_backward"
-    x, target = _same_shapes(op, input, target, reduction)
-    return (x - target) * (2 * _grad_scale(op, grad_output, x.shape, x.dtype, reduction, x.size))
+    _, gradient = _mse(op, input, target, reduction, True)
+    return _times(op, gradient, grad_output, reduction)
 
 
 def binary_cross_entropy_with_logits(input, target, weight=None, reduction="mean", pos_weight=None):
@@ -101,7 +102,7 @@ def _reduce(losses, reduction, count):
     return total / losses.dtype.type(count) if count else losses.dtype.type(np.nan)
 
 
-def _grad_scale(op, grad_output, shape, dtype, reduction, count):
+def _grad_scale(op, grad_output, shape, dtype, reduction, count=1):
     """grad_output, over `count` for a mean, as an array of no axes or, with "none", of `shape`."""
     scale = np.asarray(grad_output, dtype)
     if scale.shape not in ((), shape if reduction == "none" else ()):
@@ -109,9 +110,22 @@ def _grad_scale(op, grad_output, shape, dtype, reduction, count):
             f"{op}: grad_output must be a number or, with reduction='none', have the loss's shape "
             f"{shape}, got shape {scale.shape} with reduction={reduction!r}"
         )
-    if reduction == "mean":
+    if reduction == "mean" and count != 1:
         scale = np.asarray(scale / count if count else scale * 0, dtype)
     return scale
+
+
+def _times(op, gradient, grad_output, reduction, class_axis=None):
+    """A gradient times that of its loss, in place; the loss has no axis of classes."""
+    shape = gradient.shape
+    if class_axis is not None:
+        shape = shape[:class_axis] + shape[class_axis + 1 :]
+    scale = _grad_scale(op, grad_output, shape, gradient.dtype, reduction)
+    if scale.ndim:
+        gradient *= scale if class_axis is None else np.expand_dims(scale, class_axis)
+    elif scale != 1:
+        gradient *= scale
+    return gradient
 
 
 def _same_shapes(op, input, target, reduction):
@@ -140,71 +154,62 @@ def _factor(op, name, factor, x):
         ) from None
 
 
-class _Terms:
-    """What the value and the gradient of a cross entropy have in common."""
-
-    def __init__(self, op, input, target, weight, ignore_index, reduction, label_smoothing):
-        self.op, self.reduction = op, reduction
-        x, self.axis, self.wanted, self.count = _wanted(
-            op, input, target, weight, ignore_index, reduction, label_smoothing
-        )
-        self.logs = log_softmax(x, self.axis)
-
-    def loss(self):
-        # Only where it counts: 0 times the log of 0 would be NaN.
-        products = np.zeros_like(self.logs)
-        np.multiply(self.wanted, self.logs, out=products, where=self.wanted != 0)
-        return _reduce(-products.sum(self.axis), self.reduction, self.count)
-
-    def gradient(self, grad_output):
-        axis, shape = self.axis, self.logs.shape
-        grad = np.exp(self.logs) * self.wanted.sum(axis, keepdims=True) - self.wanted
-        shape = shape[:axis] + shape[axis + 1 :]
-        scale = _grad_scale(
-            self.op, grad_output, shape, self.logs.dtype, self.reduction, self.count
-        )
-        return grad * (np.expand_dims(scale, axis) if scale.ndim else scale)
+def _mse(op, input, target, reduction, with_gradient):
+    """(the loss, its gradient or None); that is the caller's own, to be scaled in place."""
+    x, target = _same_shapes(op, input, target, reduction)
+    if reduction == "none":
+        apart = x - target
+        return np.square(apart), 2 * apart if with_gradient else None
+    count = x.size if reduction == "mean" else 1
+    return _passes.squares(op, x, target, count, 2 / max(count, 1) if with_gradient else None)
 
 
-def _wanted(op, input, target, weight, ignore_index, reduction, label_smoothing):
-    """(logits, class axis, weight q in their shape, what a mean divides by)."""
+def _cross_entropy(
+    op, input, target, weight, ignore_index, reduction, label_smoothing, with_gradient
+):
+    """(the loss, its gradient if wanted), as `_mse` has them."""
     _check_reduction(op, reduction)
     x = _arrays.as_array(op, "input", input)
     if x.ndim == 0:
         raise ValueError(f"{op}: input must be (N, C), (N, C, *space) or (C,), got a number")
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{op}: label_smoothing must lie in 0..1, got {label_smoothing!r}")
-    axis = min(1, x.ndim - 1)
-    classes = x.shape[axis]
+    batch = x[np.newaxis] if x.ndim == 1 else x
+    classes = batch.shape[1]
     if weight is not None:
         weight = _arrays.as_array(op, "weight", weight, x.dtype)
         if weight.shape != (classes,):
             raise ValueError(
                 f"{op}: weight must have shape ({classes},), one for each class, got {weight.shape}"
             )
+        weight = np.ascontiguousarray(weight)
     target = _arrays.as_numpy(op, "target", target)
+    indices = probabilities = None
     if target.dtype.kind == "f":
         if ignore_index >= 0:
             raise ValueError(
                 f"{op}: ignore_index is for class indices, got {ignore_index} and probabilities"
             )
-        wanted = _arrays.as_like(op, "target", target, x).copy()
-        counted, count = None, x.size // max(classes, 1)
+        probabilities = _arrays.as_like(op, "target", target, x).reshape(batch.shape)
     else:
-        wanted, counted, count = _from_indices(op, x, axis, target, ignore_index, weight)
-    if label_smoothing:
-        wanted *= x.dtype.type(1 - label_smoothing)
-        wanted += x.dtype.type(label_smoothing / max(classes, 1))
-    if weight is not None:
-        wanted *= weight.reshape(-1, *(1,) * (x.ndim - 1 - axis))
-    if counted is not None:
-        wanted *= np.expand_dims(counted, axis)
-    return x, axis, wanted, count
+        indices = _indices(op, x, target)
+    wrong, losses, value, gradient = _passes.cross_entropy(
+        op, batch, indices, probabilities, weight, ignore_index, label_smoothing,
+        reduction == "mean", with_gradient,
+    )  # fmt: skip
+    if wrong >= 0:
+        raise ValueError(
+            f"{op}: target must lie in 0..{classes - 1} or be ignore_index={ignore_index}, "
+            f"got {target.flat[wrong]}"
+        )
+    if x.ndim == 1:
+        losses, gradient = losses[0], gradient[0]
+    return losses if reduction == "none" else value, gradient
 
 
-def _from_indices(op, x, axis, target, ignore_index, weight):
-    """(q before smoothing, which targets count or None for all, their weights' sum) of indices."""
-    shape = x.shape[:axis] + x.shape[axis + 1 :]
+def _indices(op, x, target):
+    """Class indices, one for each position, as the kernel takes them."""
+    shape = x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()
     if target.dtype.kind not in "iu":
         raise TypeError(
             f"{op}: target must be integer class indices or {x.dtype} class probabilities, "
@@ -215,16 +220,6 @@ def _from_indices(op, x, axis, target, ignore_index, weight):
             f"{op}: target must have shape {shape} for class indices, with input {x.shape}, "
             f"got {target.shape}"
         )
-    classes = x.shape[axis]
-    counted = target != ignore_index
-    wrong = counted & ((target < 0) | (target >= classes))
-    if np.count_nonzero(wrong):  # any() takes ten times as long
-        raise ValueError(
-            f"{op}: target must lie in 0..{classes - 1} or be ignore_index={ignore_index}, "
-            f"got {target[wrong].flat[0]}"
-        )
-    numbers = np.arange(classes).reshape(-1, *(1,) * (x.ndim - 1 - axis))
-    wanted = (np.expand_dims(target, axis) == numbers).astype(x.dtype)
-    number = np.count_nonzero(counted)
-    count = x.dtype.type(number) if weight is None else weight[target[counted]].sum()
-    return wanted, None if number == counted.size else counted, count
+    if target.dtype.char in "LQ":  # beyond int64 is wrong, and not some negative number
+        target = np.minimum(target, np.iinfo(np.int64).max)
+    return np.ascontiguousarray(target, np.int64).reshape(-1)

@@ -5,6 +5,7 @@ from numbers import Real
 import numpy as np
 
 from fastconv import functional as F
+from fastconv.functional.activation import _tanh_gradient
 from fastconv.nn.module import Module
 
 _FLOAT32 = np.finfo(np.float32)
@@ -77,10 +78,18 @@ class Sigmoid(_Activation):
 
 
 class Tanh(_Activation):
-    """Hyperbolic tangent."""
+    """Hyperbolic tangent.
+
+    Its gradient follows from the output, which the next layer keeps anyway.
+    """
 
     function = staticmethod(F.tanh)
-    function_backward = staticmethod(F.tanh_backward)
+    function_backward = staticmethod(_tanh_gradient)
+
+    def forward(self, input):
+        output = self.function(input)
+        self.save_for_backward(output)
+        return output
 
 
 class SiLU(_Activation):

@@ -1,7 +1,7 @@
 """Losses: `loss(output, target)` is the value, then `loss.backward()` its gradient by `output`."""
 
 from fastconv import functional as F
-from fastconv.functional.loss import _Terms
+from fastconv.functional.loss import _cross_entropy, _mse, _times
 from fastconv.nn.module import Module
 
 
@@ -36,23 +36,36 @@ class CrossEntropyLoss(_Loss):
         }
 
     def forward(self, output, target):
-        terms = _Terms("cross_entropy", output, target, **self.options)
-        self.save_for_backward(terms)
-        return terms.loss()
+        value, gradient = _cross_entropy(
+            "cross_entropy", output, target, **self.options, with_gradient=self.training
+        )
+        self.save_for_backward(gradient)
+        return value
 
     def backward(self, grad_output=1.0):
-        (terms,) = self.saved_for_backward()
-        return terms.gradient(grad_output)
+        (gradient,) = self.saved_for_backward()
+        return _times(
+            "cross_entropy", gradient, grad_output, self.options["reduction"],
+            class_axis=min(1, gradient.ndim - 1),
+        )  # fmt: skip
 
 
 class MSELoss(_Loss):
     """(output - target)^2, averaged, summed or as it is."""
 
-    function = staticmethod(F.mse_loss)
-    function_backward = staticmethod(F.mse_loss_backward)
-
     def __init__(self, *, reduction="mean"):
         self.options = {"reduction": reduction}
+
+    def forward(self, output, target):
+        value, gradient = _mse(
+            "mse_loss", output, target, **self.options, with_gradient=self.training
+        )
+        self.save_for_backward(gradient)
+        return value
+
+    def backward(self, grad_output=1.0):
+        (gradient,) = self.saved_for_backward()
+        return _times("mse_loss", gradient, grad_output, self.options["reduction"])
 
 
 class BCEWithLogitsLoss(_Loss):
