@@ -36,14 +36,14 @@ class Sequential(Module):
             self.build_for(input_shape)
 
     def forward(self, input):
-        return self._walk(fusion.steps(self.children()), input)
+        return self._run(fusion.steps(self.children()), input)
 
     def _forward_onto(self, input, slope, plus):
         own = type(self).forward is Sequential.forward and "forward" not in vars(self)
         steps = list(fusion.steps(self.children())) if own else []
-        return self._walk(steps, input, slope, plus) if steps and steps[-1].added() else None
+        return self._run(steps, input, slope, plus) if steps and steps[-1].added() else None
 
-    def _walk(self, steps, input, *behind):
+    def _run(self, steps, input, *behind):
         """Forward; `behind`: slope and `plus` for the last step, of a list."""
         before, done = None, []
         for step in steps:
@@ -60,15 +60,15 @@ class Sequential(Module):
         Without `needs_input_grad` it ends at the first module that learns, which then need not
         compute the gradient of its input either; the result is None.
         """
-        return self._walk_back(grad_output, needs_input_grad)
+        return self._run_back(grad_output, needs_input_grad)
 
     def _backward_onto(self, grad_output, slope, plus):
         own = type(self).backward is Sequential.backward and "backward" not in vars(self)
         if not own or not self._steps or not self._steps[0].adds():
             return None
-        return self._walk_back(grad_output, True, slope, plus)
+        return self._run_back(grad_output, True, slope, plus)
 
-    def _walk_back(self, grad_output, needs_input_grad, slope=1.0, plus=None):
+    def _run_back(self, grad_output, needs_input_grad, slope=1.0, plus=None):
         steps, self._steps, passed = self._steps, [], None
         if not steps or not all(step.is_current() for step in steps):
             steps = [fusion.Step(module) for module in self.children()]
