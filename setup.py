@@ -26,7 +26,7 @@ INCLUDE = "fastconv/include"
 INTERFACE = [f"{KERNELS}/entries.pxd", f"{INCLUDE}/fastconv.h"]
 EMBEDDED = ("conv", "pool")
 # Winograd shares the tile, and a convolution is pooled and normalized where it is.
-BORROWS = {"winograd": ("conv",), "conv": ("pool", "norm")}
+BORROWS = {"winograd": ("conv", "pool", "norm"), "conv": ("pool", "norm")}
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 MSVC = sys.platform == "win32"
 

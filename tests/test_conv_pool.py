@@ -172,7 +172,7 @@ def test_modules_that_ran_in_one_also_go_back_by_themselves():
         nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(3, 2)),
         nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2, padding=1)),
         nn.Sequential(nn.Conv2d(3, 8, 3), nn.LeakyReLU(0.1), nn.MaxPool2d(2)),
-        nn.Sequential(nn.Conv2d(3, 8, 3, algorithm="winograd"), nn.ReLU(), nn.MaxPool2d(2)),
+        nn.Sequential(nn.Conv2d(3, 8, 3, 2, algorithm="winograd"), nn.ReLU(), nn.MaxPool2d(2)),
     ],
 )  # fmt: skip
 def test_others_run_apart(model):

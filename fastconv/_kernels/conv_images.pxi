@@ -1,25 +1,25 @@
 # A convolution together with what is behind it, image by image: what lies between is in L2 when it
 # is used.
 #
-# Forward, a thread convolves an image.  A max-pool takes it from a buffer of the thread, and it
-# never goes through memory; of one that goes there for a batch normalization, the moments are taken.
+# Forward, a thread convolves an image, or a few small ones.  A max-pool takes it from a buffer of
+# the thread, and it never goes through memory; of one that goes there for a batch normalization,
+# the moments are taken.
 #
-# Backward, a thread takes one image of the gradient, or a few small ones, back to the convolution's
-# output, into its buffer: it spreads that of a max-pool, or scales that of a batch normalization.
-# From there it adds what this gives for the weights to the sums of a part, and convolves it back.
-# The images of a part follow from the batch, and parts are added in order.
+# Backward, a thread takes some images of the gradient back to the convolution's output, into its
+# buffer: it spreads that of a max-pool, or scales that of a batch normalization.  From there it adds
+# what this gives for the weights to the sums of a part, and convolves it back.  The images of a part
+# follow from the batch, and parts are added in order.
+#
+# How images are convolved, and their weights' gradient summed, is the business of the family that
+# this is in: conv_of_images.pxi or winograd_of_images.pxi has `convolver_t` and `weigher_t`.
 
 cdef enum:
     IMAGE_PARTS = 16
 
 
-cdef inline idx_t image_tasks(const correlate_t* self) noexcept nogil:
-    return (self.p.groups * self.n_chunks * self.p.batch
-            * self.n_pos[0] * self.n_pos[1] * self.n_pos[2])
-
-
 cdef struct images_forward_t:
-    prepared_t conv
+    idx_t images                    # that are convolved together; a batch is a multiple
+    convolver_t conv
     bint is_normed
     shape_t units                   # of the output, a run for each image
     double* means
@@ -30,53 +30,52 @@ cdef struct images_forward_t:
 
 
 cdef void images_forward_share(const images_forward_t* self, idx_t thread, shares_t* shares,
-                               const real* x, real* y, real* scratch) noexcept nogil:
+                               const real* x, idx_t x_step, real* y, real* scratch) noexcept nogil:
     """y: of this thread."""
     cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
-    cdef const correlate_t* plan = &self.conv.plan
     cdef tiles_t tiles
     cdef idx_t n = next_task(shares, thread), units, i
     while n >= 0:
-        for i in range(image_tasks(plan)):
-            correlate_task(plan, i, x + n * plan.p.in_batch, NULL, NULL, self.conv.packed,
-                           y + n * self.image_step, scratch)
+        convolve(&self.conv, x + n * x_step, 0, y + n * self.images * self.image_step, scratch)
         if self.is_normed:
-            units = tasks_of(&self.units, self.units.of_run)
+            units = self.images * tasks_of(&self.units, self.units.of_run)
             for i in range(n * units, (n + 1) * units):
                 task_moments(&self.units, y, i, self.means, self.squares)
         else:
             tiles = self.pooled.tiles
             tiles.x = y
-            move_image(&tiles, n * self.pooled.image)
-            max_tiles_rows(&tiles, False, 0, self.pooled.rows)
+            move_image(&tiles, n * self.images * self.pooled.image)
+            max_tiles_rows(&tiles, False, 0, self.images * self.pooled.rows)
         n = next_task(shares, thread)
     set_float_mode(mode)
 
 
 cdef int images_forward(images_forward_t* self, const conv_t* problem, const real* x,
                         const real* w, const real* bias, int num_threads) noexcept nogil:
-    cdef conv_t one = problem[0]
+    cdef conv_t few = problem[0]
     cdef shares_t shares
-    cdef idx_t thread, elements
+    cdef idx_t thread, elements, packed
     cdef void* memory = NULL
     cdef real* scratch
-    one.batch = 1
-    cdef int status = correlate_prepare(&self.conv, &one, w, bias, 1)
+    few.batch = self.images
+    cdef int status = convolver_plan(&self.conv, &few)
     if status == OK:
-        elements = task_elements(&self.conv.plan)
-        memory = take_scratch(<size_t> (num_threads * elements) * sizeof(real) + ALIGN)
+        packed, elements = shared_elements(&self.conv), convolver_elements(&self.conv)
+        memory = take_scratch(
+            <size_t> (packed + num_threads * elements) * sizeof(real) + ALIGN)
         status = OK if memory != NULL else NO_MEMORY
     if status == OK:
         scratch = <real*> aligned(memory)
-        share_out(&shares, problem.batch, num_threads)
+        convolver_pack(&self.conv, w, bias, scratch, num_threads)
+        scratch = scratch + packed
+        share_out(&shares, problem.batch // self.images, num_threads)
         for thread in prange(num_threads, num_threads=num_threads, schedule="static",
                              chunksize=1):
-            images_forward_share(self, thread, &shares, x,
+            images_forward_share(self, thread, &shares, x, self.images * problem.in_batch,
                                  self.y + omp_get_thread_num() * self.thread_step,
                                  scratch + omp_get_thread_num() * elements)
     give_scratch(memory)
-    correlate_free(&self.conv.plan)
-    free(self.conv.memory)
+    convolver_free(&self.conv)
     return status
 
 
@@ -86,8 +85,8 @@ cdef struct images_backward_t:
     pooled_t pooled
     idx_t images                    # in a buffer; a batch is a multiple
     idx_t between                   # elements of a buffer
-    grad_weight_t weight
-    prepared_t input                # grad_input, unless it is not wanted
+    weigher_t weight
+    convolver_t input               # grad_input, unless it is not wanted
     bint needs_input
     idx_t n_parts, n_buffers        # of the batch
     idx_t input_step, gate_step     # elements of x or grad_input, and of the gate, for one of these
@@ -109,48 +108,31 @@ cdef void gradient_between(const images_backward_t* self, idx_t n, real* between
 
 
 cdef void backward_part(const images_backward_t* self, idx_t part, const real* x, real* grad_input,
-                        real* sums, real* grad, real* grad_bias, real* between,
+                        real* grad, real* grad_bias, real* between, real* sums,
                         real* scratch) noexcept nogil:
-    cdef correlate_t plan
-    cdef const grad_weight_t* weight = &self.weight
     cdef idx_t first = part * self.n_buffers // self.n_parts
-    cdef idx_t last = (part + 1) * self.n_buffers // self.n_parts, n, i, step
+    cdef idx_t last = (part + 1) * self.n_buffers // self.n_parts, n
     memset(sums, 0, <size_t> self.sums * sizeof(real))
-    if self.needs_input:
-        plan = self.input.plan
     for n in range(first, last):
         gradient_between(self, n, between)
-        if weight.weight or weight.bias:
-            for i in range(weight.p.groups * weight.n_chunks * weight.n_parts):
-                weight_task(weight, i, x + n * self.input_step, between, sums, NULL, NULL, scratch)
+        weigh(&self.weight, x + n * self.input_step, between, sums, scratch)
         if self.needs_input:
-            if plan.p.gate != NULL:
-                plan.p.gate = self.input.plan.p.gate + n * self.gate_step
-            if plan.p.plus != NULL:
-                plan.p.plus = self.input.plan.p.plus + n * self.gate_step
-            for i in range(image_tasks(&plan)):
-                correlate_task(&plan, i, between, NULL, NULL, self.input.packed,
-                               grad_input + n * self.input_step, scratch)
-    for i in range(weight.p.groups * weight.n_blocks):
-        for step in range(weight_steps(weight) if weight.weight else 0):
-            add_parts(weight, i, step, block_sums(weight, sums, i), grad)
-        if weight.bias:
-            add_bias_parts(weight, i, block_sums(weight, sums, i), grad_bias)
+            convolve(&self.input, between, n * self.gate_step, grad_input + n * self.input_step,
+                     scratch)
+    put_weights(&self.weight, sums, grad, grad_bias, scratch)
 
 
 cdef void backward_share(const images_backward_t* self, idx_t thread, shares_t* shares,
                          const real* x, real* grad_input, real* parts, real* between,
                          real* scratch) noexcept nogil:
-    """A part: its weights, its biases, and its sums."""
+    """A part: its weights and its biases."""
     cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
     cdef idx_t part = next_task(shares, thread)
     cdef real* grad
     while part >= 0:
         grad = parts + part * (self.weights + self.biases)
-        backward_part(
-            self, part, x, grad_input,
-            parts + self.n_parts * (self.weights + self.biases) + part * self.sums, grad,
-            grad + self.weights, between, scratch)
+        backward_part(self, part, x, grad_input, grad, grad + self.weights, between, scratch,
+                      scratch + self.sums)
         part = next_task(shares, thread)
     set_float_mode(mode)
 
@@ -173,7 +155,10 @@ cdef int images_backward(images_backward_t* self, const conv_t* forward, const c
     """`forward` and `backward`: the problem, and that of grad_input where `filters` is not NULL."""
     cdef conv_t few = forward[0]
     cdef shares_t shares
-    cdef idx_t thread, elements = 0, all_parts
+    cdef idx_t thread, elements = 0, all_parts, packed = 0
+    cdef idx_t weights = forward.groups * forward.out_channels * forward.in_channels * (
+        forward.kernel[0] * forward.kernel[1] * forward.kernel[2])
+    cdef idx_t biases = forward.groups * forward.out_channels
     cdef void* memory = NULL
     cdef real* parts
     cdef real* scratch
@@ -184,27 +169,29 @@ cdef int images_backward(images_backward_t* self, const conv_t* forward, const c
     self.input_step = self.images * forward.in_batch
     self.gate_step = self.images * backward.gate_batch
     few.batch = self.images
-    status = weight_plan(&self.weight, &few, 1)
-    self.weight.weight, self.weight.bias = grad != NULL, grad_bias != NULL
-    self.weight.continued = True
+    status = weigher_plan(&self.weight, &few, grad != NULL, grad_bias != NULL)
     if self.needs_input:
         few = backward[0]
         few.batch = self.images
-        if correlate_prepare(&self.input, &few, filters, NULL, 1) != OK:
+        if convolver_plan(&self.input, &few) != OK:
             status = NO_MEMORY
     if status == OK:
-        self.sums = all_parts_elements(&self.weight)
-        self.weights = round_up(forward.groups * forward.out_channels * forward.in_channels
-                                * self.weight.n_taps, ALIGN)
-        self.biases = round_up(forward.groups * forward.out_channels, ALIGN)
-        all_parts = self.n_parts * (self.weights + self.biases + self.sums)
-        elements = round_up(unit_elements(&self.weight), ALIGN)
+        self.sums = round_up(weigher_sums(&self.weight), ALIGN)
+        self.weights, self.biases = round_up(weights, ALIGN), round_up(biases, ALIGN)
+        all_parts = self.n_parts * (self.weights + self.biases)
+        elements = round_up(weigher_elements(&self.weight), ALIGN)
         if self.needs_input:
-            elements = max(elements, task_elements(&self.input.plan))
-        memory = take_scratch(<size_t> (all_parts + num_threads * elements) * sizeof(real) + ALIGN)
+            packed = shared_elements(&self.input)
+            elements = max(elements, convolver_elements(&self.input))
+        elements += self.sums
+        memory = take_scratch(<size_t> (
+            packed + all_parts + num_threads * elements) * sizeof(real) + ALIGN)
         status = OK if memory != NULL else NO_MEMORY
     if status == OK:
         parts = <real*> aligned(memory)
+        if self.needs_input:
+            convolver_pack(&self.input, filters, NULL, parts, num_threads)
+        parts = parts + packed
         scratch = parts + all_parts
         share_out(&shares, self.n_parts, num_threads)
         for thread in prange(num_threads, num_threads=num_threads, schedule="static",
@@ -212,14 +199,10 @@ cdef int images_backward(images_backward_t* self, const conv_t* forward, const c
             backward_share(self, thread, &shares, x, grad_input, parts,
                            between + omp_get_thread_num() * self.between,
                            scratch + omp_get_thread_num() * elements)
-        sum_image_parts(self, parts, forward.groups * forward.out_channels * forward.in_channels
-                        * self.weight.n_taps, grad)
-        sum_image_parts(self, parts + self.weights, forward.groups * forward.out_channels,
-                        grad_bias)
+        sum_image_parts(self, parts, weights, grad)
+        sum_image_parts(self, parts + self.weights, biases, grad_bias)
     give_scratch(memory)
-    free(self.weight.tables)
-    window_free(&self.weight.window)
+    weigher_free(&self.weight)
     if self.needs_input:
-        correlate_free(&self.input.plan)
-        free(self.input.memory)
+        convolver_free(&self.input)
     return status

@@ -19,18 +19,24 @@
 #
 # c) `correlate` is both forward and grad_input, as for the direct kernels, and so are the problems
 #    (conv_problem.pxi).  Sums are cut by the problem, not by the thread count.
+#
+# d) What is behind a convolution can run with it, image by image, as for the direct kernels
+#    (conv_images.pxi).
 """
 
 from cython.parallel cimport prange
 
+from libc.math cimport INFINITY
+from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
-    FLUSH_DENORMALS, FUSED, LANES, REGISTERS, even_lanes, first_lanes, gated, idx_t,
-    interleave_high, interleave_low, lane_index, leaky, loaded_once, one_register, pick_lanes,
-    prefetch, real, set_float_mode, splat, sum_lanes, vec,
+    FLUSH_DENORMALS, FUSED, LANES, REGISTERS, choose, even_lanes, first_lanes, gated, idx_t,
+    indices_of, interleave_high, interleave_low, lane_index, lane_indices, leaky, load_codes,
+    loaded_once, odd_lanes, one_register, outranks, pick_lanes, prefetch, real, set_float_mode,
+    splat, store_codes, sum_lanes, vec, vec_of, where_equal,
 )
 
 include "conv_problem.pxi"
@@ -47,6 +53,13 @@ include "winograd_tiles.pxi"
 include "winograd_multiply.pxi"
 include "winograd_correlate.pxi"
 include "winograd_grad_weight.pxi"
+include "pool_tiles.pxi"
+include "pool_lines.pxi"
+include "conv_pooled.pxi"
+include "norm_moments.pxi"
+include "norm_scale.pxi"
+include "winograd_of_images.pxi"
+include "conv_images.pxi"
 
 
 cdef int run_correlate(const conv_t* p, const real[:, :, :, :, :] x,
@@ -161,3 +174,6 @@ def grad_weight(const real[:, :, :, :, :] x, const real[:, :, :, :, :] grad_outp
         status = winograd_grad_weight(&p, &x[0, 0, 0, 0, 0], &grad_output[0, 0, 0, 0, 0],
                                       &grad[0, 0, 0, 0, 0, 0], bias, num_threads)
     return status
+
+
+include "conv_images_entries.pxi"

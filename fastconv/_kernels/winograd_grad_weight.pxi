@@ -82,8 +82,7 @@ cdef idx_t grad_cost(const winograd_grad_t* self) noexcept nogil:
 
 
 cdef struct grad_workshop_t:
-    # The scratch of one thread.
-    real* sums
+    # The scratch of one thread, beside its sums.
     real* input
     real* grad_output
     real* strip
@@ -95,9 +94,7 @@ cdef idx_t lay_out_grad(const winograd_grad_t* self, real* scratch,
     """Shares out the scratch; returns its elements."""
     cdef const winograd_t* base = &self.base
     cdef idx_t at = 0
-    shop.sums = scratch
-    at += self.k_chunk * self.sum_block
-    shop.input = scratch + at
+    shop.input = scratch
     at += base.n_points * base.input_point
     shop.grad_output = scratch + at
     at += base.n_points * base.product_point
@@ -167,34 +164,42 @@ cdef void store_taps(const winograd_grad_t* self, idx_t group, idx_t c0, idx_t c
                         filter[k * p.in_channels * taps + t] = cells[t * LANES + k]
 
 
-cdef void winograd_grad_task(const winograd_grad_t* self, idx_t index, const real* x,
-                             const real* g, real* grad, real* parts, real* biases,
-                             real* scratch) noexcept nogil:
-    """One part of the sum, for one chunk of in channels and one of out channels.
+cdef struct share_of_weights_t:
+    # What a task sums up.
+    idx_t group, c0, channels, first_block, last_block
 
-    `biases`: [part][group][block][lane], or NULL.
+
+cdef share_of_weights_t find_share(const winograd_grad_t* self, idx_t index) noexcept nogil:
+    cdef const conv_t* p = &self.base.p
+    cdef share_of_weights_t share
+    cdef idx_t rest = index // self.c_chunks, chunk = rest % self.k_chunks
+    share.c0 = index % self.c_chunks * self.c_chunk
+    share.channels = min(self.c_chunk, p.in_channels - share.c0)
+    share.group = rest // self.k_chunks
+    share.first_block = chunk * self.k_chunk
+    share.last_block = min(self.base.n_blocks, share.first_block + self.k_chunk)
+    return share
+
+
+cdef void add_units(const winograd_grad_t* self, idx_t index, idx_t first_unit, idx_t last_unit,
+                    const real* x, const real* g, real* sums, real* biases,
+                    real* scratch) noexcept nogil:
+    """Adds some units of tiles to the sums of one chunk of in channels and one of out channels.
+
+    `biases`: [group][block][lane], to which one chunk of in channels adds, or NULL.
     """
     cdef const winograd_t* base = &self.base
     cdef const conv_t* p = &base.p
-    cdef idx_t part = index % self.n_parts, rest = index // self.n_parts
-    cdef idx_t c0 = rest % self.c_chunks * self.c_chunk, chunk, group
-    cdef idx_t channels = min(self.c_chunk, p.in_channels - c0)
+    cdef share_of_weights_t share = find_share(self, index)
     cdef idx_t unit, r, first, last, tiles, block, width, k0, phase
     cdef side_t input, grad_output = grad_output_side(base)
     cdef grad_workshop_t shop
     cdef run_of_tiles_t run
-    cdef real* totals = NULL
-    rest //= self.c_chunks
-    chunk = rest % self.k_chunks
-    group = rest // self.k_chunks
-    if biases != NULL:
-        biases = biases + part * self.part_biases + group * base.n_blocks * base.width
+    cdef real* totals
     lay_out_grad(self, scratch, &shop)
-    memset(shop.sums, 0, <size_t> (self.k_chunk * self.sum_block) * sizeof(real))
-    x = x + (group * p.in_channels + c0) * p.in_channel
-    g = g + group * p.out_channels * p.out_channel
-    for unit in range(part * self.n_units // self.n_parts,
-                      (part + 1) * self.n_units // self.n_parts):
+    x = x + (share.group * p.in_channels + share.c0) * p.in_channel
+    g = g + share.group * p.out_channels * p.out_channel
+    for unit in range(first_unit, last_unit):
         first = unit * base.task_runs
         last = min(base.n_runs, first + base.task_runs)
         tiles = 0
@@ -202,17 +207,16 @@ cdef void winograd_grad_task(const winograd_grad_t* self, idx_t index, const rea
             run = find_run(base, r)
             for phase in range(base.n_phases):
                 input = input_side(base, phase)
-                transform_run(INPUT, base, &input, &run, x, channels, self.pixel, shop.strip,
+                transform_run(INPUT, base, &input, &run, x, share.channels, self.pixel, shop.strip,
                               shop.input + tiles * base.row + phase * self.pixel,
                               base.input_point, base.row, NULL, shop.spare)
             tiles += run.count
-        for block in range(chunk * self.k_chunk, min(base.n_blocks, (chunk + 1) * self.k_chunk)):
+        for block in range(share.first_block, share.last_block):
             width = block_width(base, block)
             k0 = block * base.width
-            # Of all chunks of in channels the first one.
-            totals = biases + k0 if biases != NULL and c0 == 0 else NULL
-            if totals != NULL and unit == part * self.n_units // self.n_parts:
-                clear(totals, width)
+            totals = NULL
+            if biases != NULL and share.c0 == 0:
+                totals = biases + share.group * base.n_blocks * base.width + k0
             tiles = 0
             for r in range(first, last):
                 run = find_run(base, r)
@@ -221,13 +225,45 @@ cdef void winograd_grad_task(const winograd_grad_t* self, idx_t index, const rea
                               shop.grad_output + tiles * width, base.product_point, width,
                               totals, shop.spare)
                 tiles += run.count
-            add_products(self, tiles, channels, width, shop.input, shop.grad_output,
-                         shop.sums + (block - chunk * self.k_chunk) * self.sum_block)
+            add_products(self, tiles, share.channels, width, shop.input, shop.grad_output,
+                         sums + (block - share.first_block) * self.sum_block)
+
+
+cdef void store_sums(const winograd_grad_t* self, idx_t index, const real* sums, real* grad,
+                     real* spare) noexcept nogil:
+    """The gradient of what `add_units` has summed up for the same index."""
+    cdef share_of_weights_t share = find_share(self, index)
+    cdef idx_t block
+    for block in range(share.first_block, share.last_block):
+        store_taps(self, share.group, share.c0, share.channels, block,
+                   sums + (block - share.first_block) * self.sum_block, grad, spare)
+
+
+cdef void winograd_grad_task(const winograd_grad_t* self, idx_t index, const real* x,
+                             const real* g, real* grad, real* parts, real* biases,
+                             real* scratch) noexcept nogil:
+    """One part of the sum, for one chunk of in channels and one of out channels.
+
+    scratch: its sums, and what `add_units` needs.  `biases`: [part][group][block][lane], or NULL.
+    """
+    cdef idx_t part = index % self.n_parts, elements = self.k_chunk * self.sum_block
+    cdef share_of_weights_t share = find_share(self, index // self.n_parts)
+    cdef grad_workshop_t shop
+    cdef real* sums = scratch
+    scratch = scratch + elements
+    lay_out_grad(self, scratch, &shop)
+    clear(sums, elements)
+    if biases != NULL:
+        biases = biases + part * self.part_biases
+        if share.c0 == 0:
+            clear(biases + (share.group * self.base.n_blocks + share.first_block)
+                  * self.base.width,
+                  (share.last_block - share.first_block) * self.base.width)
+    add_units(self, index // self.n_parts, part * self.n_units // self.n_parts,
+              (part + 1) * self.n_units // self.n_parts, x, g, sums, biases, scratch)
     if part > 0:
         grad = parts + (part - 1) * self.part_elements
-    for block in range(chunk * self.k_chunk, min(base.n_blocks, (chunk + 1) * self.k_chunk)):
-        store_taps(self, group, c0, channels, block,
-                   shop.sums + (block - chunk * self.k_chunk) * self.sum_block, grad, shop.spare)
+    store_sums(self, index // self.n_parts, sums, grad, shop.spare)
 
 
 cdef void add_grad_parts(const winograd_grad_t* self, idx_t index, idx_t share, const real* parts,
@@ -278,7 +314,7 @@ cdef int winograd_grad_weight(const conv_t* problem, const real* x, const real* 
     cdef real* biases
     cdef real* scratch
     winograd_grad_plan(&self, problem)
-    elements = lay_out_grad(&self, NULL, &shop)
+    elements = self.k_chunk * self.sum_block + lay_out_grad(&self, NULL, &shop)
     shared = round_up((self.n_parts - 1) * self.part_elements, ALIGN)
     memory = take_scratch(<size_t> (
         shared + round_up(self.n_parts * self.part_biases, ALIGN) + num_threads * elements)

@@ -5,6 +5,7 @@ What lies between the two stays in the cache of a thread and never goes through 
 
 import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,12 +14,25 @@ from fastconv.functional import _arrays, _geometry, _run, _winograd
 
 LEAST_BATCH = 32  # threads share out whole images
 MOST_BYTES = 512 * 1024  # of the convolution's output for one image, and of the weights
+MOST_FILTER_BYTES = 96 * 1024  # of those that Winograd makes four times as large, for L2
 LEAST_POSITIONS = 256  # of grad_output, for which sums as long as the weights are worth a round
+LEAST_TILES = 40  # of 4 outputs along each axis, for which loading Winograd's filters is
 LEAST_BUFFERS = 16  # of a batch, for the threads to share out
 
 
+class Plan(NamedTuple):
+    """How a convolution runs image by image."""
+
+    geometry: _geometry.Geometry
+    winograd: bool
+
+    @property
+    def kernels(self):
+        return _kernels.winograd if self.winograd else _kernels.conv
+
+
 def plan(op, ndim, x, weight, options, algorithm, kernels):
-    """The Geometry if those kernels of the convolution may run so; None where they had better not.
+    """The Plan if those kernels of the convolution may run so; None where they had better not.
 
     options: (stride, padding, dilation, groups) of a layer, which has checked them.
     """
@@ -38,19 +52,28 @@ def plan(op, ndim, x, weight, options, algorithm, kernels):
 def _plan(op, ndim, shape, itemsize, weight, options, algorithm, kernels):
     geometry = _geometry.conv_geometry(op, ndim, shape, weight, *options)
     algorithm = _winograd.check(geometry, algorithm)
-    if any(_winograd.choose(geometry, algorithm, each) is not _run for each in kernels):
+    chosen = {_winograd.choose(geometry, algorithm, each) for each in kernels}
+    winograd = chosen == {_winograd}
+    if len(chosen) > 1 or (winograd and {*geometry.stride} != {1}):
         return None
-    most = max(math.prod(geometry.narrow_shape[1:]), math.prod(weight))
-    return geometry if most * itemsize <= MOST_BYTES else None
+    most = MOST_FILTER_BYTES if winograd else MOST_BYTES
+    small = math.prod(weight) * itemsize <= most and _image(geometry) * itemsize <= MOST_BYTES
+    return Plan(geometry, winograd) if small else None
 
 
-def backward(kernel, geometry, behind, between, x, weight, needs, slope, plus, threads):
+def _image(geometry):
+    """Elements of the convolution's output for one image."""
+    return math.prod(geometry.narrow_shape[1:])
+
+
+def backward(kernel, plan, behind, between, x, weight, needs, slope, plus, threads):
     """(grad_input, grad_weight, grad_bias), None where not needed.
 
     kernel, behind: what takes the gradient back to the convolution's output, and its arguments.
     between: for each thread, a buffer of as many images as `together` says.  `slope` is that of the
     activation whose output x is, `plus` as for `_conv_backward`.
     """
+    geometry = plan.geometry
     op = geometry.op
     need_input, need_weight, need_bias = needs
     grad_input = grad_bias = filters = None
@@ -60,7 +83,7 @@ def backward(kernel, geometry, behind, between, x, weight, needs, slope, plus, t
     grad_weight = _arrays.empty(op, weight.shape, x.dtype)
     if need_bias:
         grad_bias = np.empty(geometry.narrow_channels, x.dtype)
-    status = getattr(_kernels.conv[x.dtype.char], kernel)(
+    status = getattr(plan.kernels[x.dtype.char], kernel)(
         *behind, _arrays.expand_space(x), filters, _arrays.expand_space(between),
         _arrays.expand_space(grad_input) if need_input else None,
         _run.filters(grad_weight, geometry.groups), grad_bias,
@@ -71,14 +94,15 @@ def backward(kernel, geometry, behind, between, x, weight, needs, slope, plus, t
     return grad_input, grad_weight if need_weight else None, grad_bias
 
 
-def together(geometry, itemsize):
+def together(plan, itemsize, is_backward):
     """How many images a thread had better take at once: more than one where they are small."""
-    image = math.prod(geometry.narrow_shape[1:]) * itemsize
-    most = min(
-        LEAST_POSITIONS // math.prod(geometry.narrow),
-        geometry.batch // LEAST_BUFFERS,
-        MOST_BYTES // image,
-    )
+    geometry = plan.geometry
+    if plan.winograd:
+        tiles = math.prod([-(-n // 4) for n in geometry.narrow])
+        most = -(-LEAST_TILES // tiles)
+    else:
+        most = LEAST_POSITIONS // math.prod(geometry.narrow) if is_backward else 1
+    most = min(most, geometry.batch // LEAST_BUFFERS, MOST_BYTES // (_image(geometry) * itemsize))
     return next((n for n in range(most, 1, -1) if geometry.batch % n == 0), 1)
 
 

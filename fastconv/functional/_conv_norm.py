@@ -9,7 +9,6 @@ import math
 
 import numpy as np
 
-from fastconv import _kernels
 from fastconv.functional import _arrays, _conv_images, _passes, _run
 from fastconv.functional.normalization import _gradients
 
@@ -20,25 +19,27 @@ BACKWARD = ("grad_input", "grad_weight")
 
 
 def plan(op, ndim, x, weight, options, algorithm, kernels):
-    """The Geometry for `forward` or `backward`; None where the two had better run apart.
+    """The Plan for `forward` or `backward`; None where the two had better run apart.
 
     kernels: those of the convolution that are to run, FORWARD or BACKWARD.
     """
-    geometry = _conv_images.plan(op, ndim, x, weight, options, algorithm, kernels)
-    if geometry is None or math.prod(geometry.narrow_shape) * x.itemsize < LEAST_BYTES:
+    found = _conv_images.plan(op, ndim, x, weight, options, algorithm, kernels)
+    if found is None or math.prod(found.geometry.narrow_shape) * x.itemsize < LEAST_BYTES:
         return None
-    return geometry
+    return found
 
 
-def forward(geometry, x, weight, bias, num_threads=None):
+def forward(plan, x, weight, bias, num_threads=None):
     """The output of the convolution, and the mean and variance of its channels, in float64."""
+    geometry = plan.geometry
     op = geometry.op
     y = _arrays.empty(op, geometry.narrow_shape, x.dtype, x)
     moments = np.empty(geometry.narrow_channels), np.empty(geometry.narrow_channels)
-    status = _kernels.conv[x.dtype.char].forward_moments(
+    status = plan.kernels[x.dtype.char].forward_moments(
         _arrays.expand_space(x), _run.filters(weight, geometry.groups),
         _run.check_bias(op, bias, geometry.narrow_channels, x.dtype), _arrays.expand_space(y),
-        _passes.planes(y, _arrays.is_channels_last(y)), *moments, *geometry.kernel_args,
+        _passes.planes(y, _arrays.is_channels_last(y)), *moments,
+        _conv_images.together(plan, x.itemsize, False), *geometry.kernel_args,
         _conv_images.threads_for(geometry, num_threads),
     )  # fmt: skip
     _run.check_status(op, status)
@@ -46,7 +47,7 @@ def forward(geometry, x, weight, bias, num_threads=None):
 
 
 def backward(
-    geometry, grad_output, output, norm_weight, saved, x, weight, needs, slope, num_threads=None,
+    plan, grad_output, output, norm_weight, saved, x, weight, needs, slope, num_threads=None,
     plus=None,
 ):  # fmt: skip
     """The gradients of the convolution, None where not needed, and (grad_weight, grad_bias) behind.
@@ -59,11 +60,11 @@ def backward(
     )
     if not any(needs):
         return (None,) * 3, of_norm
-    threads = _conv_images.threads_for(geometry, num_threads)
-    images = threads * _conv_images.together(geometry, output.itemsize)
+    threads = _conv_images.threads_for(plan.geometry, num_threads)
+    images = threads * _conv_images.together(plan, output.itemsize, True)
     shape = images, *output.shape[1:]
-    between = _arrays.empty(geometry.op, shape, output.dtype, output)
+    between = _arrays.empty(plan.geometry.op, shape, output.dtype, output)
     gradients = _conv_images.backward(
-        "backward_scaled", geometry, scaling, between, x, weight, needs, slope, plus, threads
+        "backward_scaled", plan, scaling, between, x, weight, needs, slope, plus, threads
     )
     return gradients, of_norm

@@ -6,36 +6,37 @@ the pool hands back: between the two it never goes through memory.
 
 import numpy as np
 
-from fastconv import _kernels
 from fastconv.functional import _arrays, _conv_images, _pool, _run
 
 
 def plan(op, ndim, x, weight, options, algorithm, pool):
-    """(geometry, tiles) for `forward` and `backward`; None where the two had better run apart.
+    """(Plan, tiles) for `forward` and `backward`; None where the two had better run apart.
 
     options: (stride, padding, dilation, groups) of a layer; `pool` of the pool behind:
     (kernel_size, stride, padding, dilation, ceil_mode).
     """
     kernels = ("forward", "grad_input", "grad_weight")
-    geometry = _conv_images.plan(op, ndim, x, weight, options, algorithm, kernels)
-    if geometry is None:
+    found = _conv_images.plan(op, ndim, x, weight, options, algorithm, kernels)
+    if found is None:
         return None
     last = _arrays.is_channels_last(x)
-    tiles = _pool.tiles_of(geometry.narrow_shape, x.dtype, last, *pool)
-    return None if tiles is None else (geometry, tiles)
+    tiles = _pool.tiles_of(found.geometry.narrow_shape, x.dtype, last, *pool)
+    return None if tiles is None else (found, tiles)
 
 
-def forward(geometry, tiles, x, weight, bias, slope, placed, num_threads=None):
+def forward(plan, tiles, x, weight, bias, slope, placed, num_threads=None):
     """The pooled output, and if `placed` the codes that `backward` wants."""
+    geometry = plan.geometry
     out = tuple(size // k for size, k in zip(geometry.narrow, tiles.kernel, strict=True))
     shape = (geometry.batch, geometry.narrow_channels, *out)
     bias = _run.check_bias(geometry.op, bias, geometry.narrow_channels, x.dtype)
     y = tiles.empty(geometry.op, shape, x.dtype)
     codes = tiles.empty(geometry.op, shape, np.dtype(np.uint8)) if placed else None
     threads = _conv_images.threads_for(geometry, num_threads)
-    status = _kernels.conv[x.dtype.char].forward_max_tiles(
+    images = threads * _conv_images.together(plan, x.itemsize, False)
+    status = plan.kernels[x.dtype.char].forward_max_tiles(
         _arrays.expand_space(x), _run.filters(weight, geometry.groups), bias,
-        _arrays.expand_space(_between(geometry, tiles, threads)), tiles.lines(y),
+        _arrays.expand_space(_between(geometry, tiles, images)), tiles.lines(y),
         tiles.lines(codes) if placed else None,
         slope, *geometry.kernel_args, _pool.three(tiles.kernel, 1), threads,
     )  # fmt: skip
@@ -44,24 +45,25 @@ def forward(geometry, tiles, x, weight, bias, slope, placed, num_threads=None):
 
 
 def backward(
-    geometry, tiles, grad_output, codes, x, weight, needs, slope, num_threads=None, plus=None
+    plan, tiles, grad_output, codes, x, weight, needs, slope, num_threads=None, plus=None
 ):  # fmt: skip
     """(grad_input, grad_weight, grad_bias), None where not needed.
 
     grad_output is that of the pooled output before its activation; `slope` is that of the
     activation whose output x is, `plus` as for `_conv_backward`.
     """
+    geometry = plan.geometry
     op = geometry.op
     g = _arrays.as_array(op, "grad_output", grad_output, x.dtype)
     if g.shape != codes.shape:
         raise ValueError(f"{op}: grad_output must have shape {codes.shape}, got {g.shape}")
     threads = _conv_images.threads_for(geometry, num_threads)
-    images = threads * _conv_images.together(geometry, x.itemsize)
+    images = threads * _conv_images.together(plan, x.itemsize, True)
     behind = (
         np.ascontiguousarray(tiles.lines(g)), tiles.lines(codes), _pool.three(tiles.kernel, 1),
     )  # fmt: skip
     return _conv_images.backward(
-        "backward_max_tiles", geometry, behind, _between(geometry, tiles, images),
+        "backward_max_tiles", plan, behind, _between(geometry, tiles, images),
         x, weight, needs, slope, plus, threads,
     )  # fmt: skip
 

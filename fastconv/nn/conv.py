@@ -173,9 +173,9 @@ class _Conv(_ConvNd):
         together = self._plan(_conv_pool.plan, input, pool._options())
         if together is None:
             return None
-        geometry, tiles = together
+        found, tiles = together
         output, codes = _conv_pool.forward(
-            geometry, tiles, input, *self._arrays(), slope, self.training
+            found, tiles, input, *self._arrays(), slope, self.training
         )
         self.save_for_backward(input, {})
         pool.save_for_backward(codes, tiles)
@@ -185,35 +185,35 @@ class _Conv(_ConvNd):
         """Of the same, `grad_output` having passed the activation; the rest as for `_backward`."""
         input, _ = self.saved_for_backward()
         codes, tiles = pool.saved_for_backward()
-        geometry, _ = self._plan(_conv_pool.plan, input, pool._options())
+        found, _ = self._plan(_conv_pool.plan, input, pool._options())
         gradients = _conv_pool.backward(
-            geometry, tiles, grad_output, codes, input, self.weight.data,
+            found, tiles, grad_output, codes, input, self.weight.data,
             self._needs(needs_input_grad), slope, plus=plus,
         )  # fmt: skip
         return self._accumulate(gradients)
 
     def _forward_normed(self, input, slope, norm, plus=None):
         """The output behind a batch normalization and an activation, in one where that pays."""
-        geometry = None
+        found = None
         if self.training and norm.training:
-            geometry = self._plan(_conv_norm.plan, input, _conv_norm.FORWARD)
-        if geometry is None:
+            found = self._plan(_conv_norm.plan, input, _conv_norm.FORWARD)
+        if found is None:
             return norm._forward(self._forward(input), slope, plus=plus)
         self.save_for_backward(input, {})
-        output, moments = _conv_norm.forward(geometry, input, *self._arrays())
+        output, moments = _conv_norm.forward(found, input, *self._arrays())
         return norm._forward(output, slope, moments, plus)
 
     def _backward_normed(self, grad_output, needs_input_grad, slope, norm, plus=None):
         """Of this and the batch normalization behind, in one where that pays."""
-        geometry = None
+        found = None
         if self._saved is not None:
-            geometry = self._plan(_conv_norm.plan, self._saved[0], _conv_norm.BACKWARD)
-        if geometry is None:
+            found = self._plan(_conv_norm.plan, self._saved[0], _conv_norm.BACKWARD)
+        if found is None:
             return self._backward(norm.backward(grad_output), needs_input_grad, slope, plus)
         output, statistics = norm.saved_for_backward()
         input, _ = self.saved_for_backward()
         gradients, of_norm = _conv_norm.backward(
-            geometry, grad_output, output, norm._arrays()[0], statistics, input, self.weight.data,
+            found, grad_output, output, norm._arrays()[0], statistics, input, self.weight.data,
             self._needs(needs_input_grad), slope, plus=plus,
         )  # fmt: skip
         norm._accumulate((None, *of_norm))
