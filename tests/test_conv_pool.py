@@ -47,9 +47,10 @@ def options_of(options):
     window=st.lists(st.integers(1, 3), min_size=3, max_size=3),
     slope=st.sampled_from((0.0, 1.0, 0.5)),
     before=st.sampled_from((0.0, 1.0, 0.5)),
+    flat=st.booleans(),
     needs=st.tuples(st.booleans(), st.booleans(), st.booleans()),
 )
-def test_every_option(case, layout, window, slope, before, needs):
+def test_every_option(case, layout, window, slope, before, flat, needs):
     case = replace(case, batched=True, layouts=(layout, "C", "C"), data="integers")
     window = tuple(window[: case.ndim])
     x, weight, bias, _ = case.arrays()
@@ -60,9 +61,11 @@ def test_every_option(case, layout, window, slope, before, needs):
     want, places = POOLS[case.ndim](rectified, window, return_indices=True)
     with isas.using(case.isa):
         got, codes = _conv_pool.forward(
-            *plan, x, weight, bias, slope, True, num_threads=case.num_threads
+            *plan, x, weight, bias, slope, True, num_threads=case.num_threads, flat=flat
         )
     np.testing.assert_array_equal(got, want)
+    assert got.flags.c_contiguous or not flat
+    layout = "C" if flat else layout
 
     rng = np.random.default_rng(case.seed)
     grad = lay_out(rng.integers(-3, 4, want.shape).astype(case.dtype), layout)

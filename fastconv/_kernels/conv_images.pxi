@@ -33,7 +33,6 @@ cdef void images_forward_share(const images_forward_t* self, idx_t thread, share
                                const real* x, idx_t x_step, real* y, real* scratch) noexcept nogil:
     """y: of this thread."""
     cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
-    cdef tiles_t tiles
     cdef idx_t n = next_task(shares, thread), units, i
     while n >= 0:
         convolve(&self.conv, x + n * x_step, 0, y + n * self.images * self.image_step, scratch)
@@ -42,10 +41,7 @@ cdef void images_forward_share(const images_forward_t* self, idx_t thread, share
             for i in range(n * units, (n + 1) * units):
                 task_moments(&self.units, y, i, self.means, self.squares)
         else:
-            tiles = self.pooled.tiles
-            tiles.x = y
-            move_image(&tiles, n * self.images * self.pooled.image)
-            max_tiles_rows(&tiles, False, 0, self.images * self.pooled.rows)
+            pool_images(&self.pooled, n * self.images, self.images, y, scratch)
         n = next_task(shares, thread)
     set_float_mode(mode)
 
@@ -61,6 +57,8 @@ cdef int images_forward(images_forward_t* self, const conv_t* problem, const rea
     cdef int status = convolver_plan(&self.conv, &few)
     if status == OK:
         packed, elements = shared_elements(&self.conv), convolver_elements(&self.conv)
+        if not self.is_normed:
+            elements = max(elements, pixel_buffer(&self.pooled, self.images))
         memory = take_scratch(
             <size_t> (packed + num_threads * elements) * sizeof(real) + ALIGN)
         status = OK if memory != NULL else NO_MEMORY
@@ -93,18 +91,15 @@ cdef struct images_backward_t:
     idx_t sums, weights, biases     # elements of one part
 
 
-cdef void gradient_between(const images_backward_t* self, idx_t n, real* between) noexcept nogil:
+cdef void gradient_between(const images_backward_t* self, idx_t n, real* between,
+                           real* scratch) noexcept nogil:
     """That of the convolution's output for the images of buffer n."""
-    cdef tiles_t tiles
     cdef idx_t items
     if self.is_normed:
         items = self.between // self.normed.item
         scale_items(&self.normed, n * items, (n + 1) * items, between)
     else:
-        tiles = self.pooled.tiles
-        tiles.x = between
-        move_image(&tiles, n * self.images * self.pooled.image)
-        max_tiles_rows(&tiles, True, 0, self.images * self.pooled.rows)
+        spread_images(&self.pooled, n * self.images, self.images, between, scratch)
 
 
 cdef void backward_part(const images_backward_t* self, idx_t part, const real* x, real* grad_input,
@@ -114,7 +109,7 @@ cdef void backward_part(const images_backward_t* self, idx_t part, const real* x
     cdef idx_t last = (part + 1) * self.n_buffers // self.n_parts, n
     memset(sums, 0, <size_t> self.sums * sizeof(real))
     for n in range(first, last):
-        gradient_between(self, n, between)
+        gradient_between(self, n, between, scratch)
         weigh(&self.weight, x + n * self.input_step, between, sums, scratch)
         if self.needs_input:
             convolve(&self.input, between, n * self.gate_step, grad_input + n * self.input_step,
@@ -180,6 +175,8 @@ cdef int images_backward(images_backward_t* self, const conv_t* forward, const c
         self.weights, self.biases = round_up(weights, ALIGN), round_up(biases, ALIGN)
         all_parts = self.n_parts * (self.weights + self.biases)
         elements = round_up(weigher_elements(&self.weight), ALIGN)
+        if not self.is_normed:
+            elements = max(elements, pixel_buffer(&self.pooled, self.images))
         if self.needs_input:
             packed = shared_elements(&self.input)
             elements = max(elements, convolver_elements(&self.input))

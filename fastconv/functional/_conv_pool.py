@@ -24,21 +24,26 @@ def plan(op, ndim, x, weight, options, algorithm, pool):
     return None if tiles is None else (found, tiles)
 
 
-def forward(plan, tiles, x, weight, bias, slope, placed, num_threads=None):
-    """The pooled output, and if `placed` the codes that `backward` wants."""
+def forward(plan, tiles, x, weight, bias, slope, placed, num_threads=None, flat=False):
+    """The pooled output, and if `placed` the codes that `backward` wants.
+
+    flat: the output in C order, whatever that of x is, as it is to be flattened.
+    """
     geometry = plan.geometry
     out = tuple(size // k for size, k in zip(geometry.narrow, tiles.kernel, strict=True))
     shape = (geometry.batch, geometry.narrow_channels, *out)
     bias = _run.check_bias(geometry.op, bias, geometry.narrow_channels, x.dtype)
-    y = tiles.empty(geometry.op, shape, x.dtype)
+    planar = flat and tiles.channels_last
+    y = (_arrays if planar else tiles).empty(geometry.op, shape, x.dtype)
     codes = tiles.empty(geometry.op, shape, np.dtype(np.uint8)) if placed else None
     threads = _conv_images.threads_for(geometry, num_threads)
     images = threads * _conv_images.together(plan, x.itemsize, False)
     status = plan.kernels[x.dtype.char].forward_max_tiles(
         _arrays.expand_space(x), _run.filters(weight, geometry.groups), bias,
-        _arrays.expand_space(_between(geometry, tiles, images)), tiles.lines(y),
-        tiles.lines(codes) if placed else None,
-        slope, *geometry.kernel_args, _pool.three(tiles.kernel, 1), threads,
+        _arrays.expand_space(_between(geometry, tiles, images)),
+        _arrays.expand_space(y) if planar else tiles.lines(y),
+        tiles.lines(codes) if placed else None, planar, slope, *geometry.kernel_args,
+        _pool.three(tiles.kernel, 1), threads,
     )  # fmt: skip
     _run.check_status(geometry.op, status)
     return y, codes
@@ -59,9 +64,9 @@ def backward(
         raise ValueError(f"{op}: grad_output must have shape {codes.shape}, got {g.shape}")
     threads = _conv_images.threads_for(geometry, num_threads)
     images = threads * _conv_images.together(plan, x.itemsize, True)
-    behind = (
-        np.ascontiguousarray(tiles.lines(g)), tiles.lines(codes), _pool.three(tiles.kernel, 1),
-    )  # fmt: skip
+    planar = tiles.channels_last and g.flags.c_contiguous and not _arrays.is_channels_last(g)
+    lines = _arrays.expand_space(g) if planar else np.ascontiguousarray(tiles.lines(g))
+    behind = lines, tiles.lines(codes), planar, _pool.three(tiles.kernel, 1)
     return _conv_images.backward(
         "backward_max_tiles", plan, behind, _between(geometry, tiles, images),
         x, weight, needs, slope, plus, threads,

@@ -168,14 +168,17 @@ class _Conv(_ConvNd):
         options = self.stride, padding, self.dilation, self.groups
         return plan(op, self.ndim, input, self.weight.data, options, self.algorithm, behind)
 
-    def _forward_pooled(self, input, slope, pool):
-        """The output behind an activation and a max-pool; None where these had better run apart."""
+    def _forward_pooled(self, input, slope, pool, flat):
+        """The output behind an activation and a max-pool; None where these had better run apart.
+
+        flat: in C order, as it is to be flattened.
+        """
         together = self._plan(_conv_pool.plan, input, pool._options())
         if together is None:
             return None
         found, tiles = together
         output, codes = _conv_pool.forward(
-            found, tiles, input, *self._arrays(), slope, self.training
+            found, tiles, input, *self._arrays(), slope, self.training, flat=flat
         )
         self.save_for_backward(input, {})
         pool.save_for_backward(codes, tiles)

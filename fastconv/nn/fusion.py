@@ -58,18 +58,21 @@ def steps(modules):
                     pool = modules.pop()
             elif _is_pool(modules[-1:]) and _is_activation(modules[-2:-1], ReLU):
                 pool, activation = modules.pop(), modules.pop()
-        yield Step(layer, activation, pool, conv)
+        flat = bool(modules) and _is(modules[-1], Flatten)
+        yield Step(layer, activation, pool, conv, flat)
 
 
 class Step:
     """A module, or an activation of the ReLU family and what runs with it: a layer and a pool.
 
-    The layer may be a batch normalization with the convolution before it, `conv`.
+    The layer may be a batch normalization with the convolution before it, `conv`.  flat: the output
+    goes to a Flatten, which reads it in C order.
     """
 
-    def __init__(self, layer, activation=None, pool=None, conv=None):
+    def __init__(self, layer, activation=None, pool=None, conv=None, flat=False):
         self.layer, self.activation, self.pool, self.conv = layer, activation, pool, conv
         self.modules = [each for each in (conv, layer, activation, pool) if each is not None]
+        self.flat = flat
         self.before = None
         self.in_one = False  # layer and pool are one call
 
@@ -102,7 +105,7 @@ class Step:
 
     def _pooled(self, input):
         layer, pool, slope = self.layer, self.pool, self.activation._slope
-        output = layer._forward_pooled(input, slope, pool) if _is(layer, _Conv) else None
+        output = layer._forward_pooled(input, slope, pool, self.flat) if _is(layer, _Conv) else None
         self.in_one = output is not None
         return output if self.in_one else pool(self._rectified(input, slope))
 
