@@ -179,6 +179,8 @@ cdef void row_lanes_plane(const correlate_t* self, task_t* task, idx_t f0, idx_t
     cdef bint together = p.out_step[2] == 1 and p.stretch[1] == 1 and o_row == task.columns
     cdef idx_t first, last
     while i1 < rows:
+        if self.ahead != NULL:
+            fetch_some(self.ahead)
         find_rows(self, task, f0, f1, i0, i1)
         n = 1
         if width == 1 and i1 + SLIDE_ROWS <= rows:
@@ -209,6 +211,8 @@ cdef void channel_lanes_plane(const correlate_t* self, task_t* task, idx_t f0, i
     cdef real* o_first = o
     for i1 in range(rows):
         row = plane + i1 * self.window.row_step
+        if self.ahead != NULL:
+            fetch_some(self.ahead)
         find_rows(self, task, f0, f1, i0, i1)
         if p.out_channel == 1 and channels == width:
             channel_lanes_row(self, task, phase, width, row, o + i1 * o_row, p.out_step[2])

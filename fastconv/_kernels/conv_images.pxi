@@ -29,13 +29,25 @@ cdef struct images_forward_t:
     idx_t thread_step, image_step   # from y to where the convolution puts an image
 
 
+cdef inline void look_ahead(ahead_t* ahead, int stream, const real* first, idx_t n,
+                            idx_t elements) noexcept nogil:
+    """At what buffer n is read from; past the last one nothing comes of it."""
+    if first != NULL:
+        ahead.place[stream], ahead.elements[stream] = first + n * elements, elements
+
+
 cdef void images_forward_share(const images_forward_t* self, idx_t thread, shares_t* shares,
                                const real* x, idx_t x_step, real* y, real* scratch) noexcept nogil:
     """y: of this thread."""
     cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
     cdef idx_t n = next_task(shares, thread), units, i
+    cdef ahead_t ahead
     while n >= 0:
-        convolve(&self.conv, x + n * x_step, 0, y + n * self.images * self.image_step, scratch)
+        # Neighbours are most often of one thread.
+        memset(&ahead, 0, sizeof(ahead))
+        look_ahead(&ahead, 0, x, n + 1, x_step)
+        convolve(&self.conv, x + n * x_step, 0, y + n * self.images * self.image_step, &ahead,
+                 scratch)
         if self.is_normed:
             units = self.images * tasks_of(&self.units, self.units.of_run)
             for i in range(n * units, (n + 1) * units):
@@ -107,13 +119,22 @@ cdef void backward_part(const images_backward_t* self, idx_t part, const real* x
                         real* scratch) noexcept nogil:
     cdef idx_t first = part * self.n_buffers // self.n_parts
     cdef idx_t last = (part + 1) * self.n_buffers // self.n_parts, n
+    cdef ahead_t ahead
     memset(sums, 0, <size_t> self.sums * sizeof(real))
     for n in range(first, last):
         gradient_between(self, n, between, scratch)
         weigh(&self.weight, x + n * self.input_step, between, sums, scratch)
         if self.needs_input:
+            memset(&ahead, 0, sizeof(ahead))
+            look_ahead(&ahead, 0, x, n + 1, self.input_step)
+            look_ahead(&ahead, 1, self.input.plan.p.plus, n + 1, self.gate_step)
+            if self.is_normed:
+                look_ahead(&ahead, 2, self.normed.x, n + 1, self.between)
+                look_ahead(&ahead, 3, self.normed.g, n + 1, self.between)
+            else:
+                look_ahead(&ahead, 2, self.pooled.y, n + 1, self.images * self.pooled.image)
             convolve(&self.input, between, n * self.gate_step, grad_input + n * self.input_step,
-                     scratch)
+                     &ahead, scratch)
     put_weights(&self.weight, sums, grad, grad_bias, scratch)
 
 

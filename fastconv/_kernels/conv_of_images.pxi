@@ -27,11 +27,14 @@ cdef idx_t convolver_elements(const convolver_t* self) noexcept nogil:
     return task_elements(&self.plan)
 
 
-cdef void convolve(const convolver_t* self, const real* x, idx_t gate, real* y,
+cdef void convolve(const convolver_t* self, const real* x, idx_t gate, real* y, ahead_t* ahead,
                    real* scratch) noexcept nogil:
     """Some images; their gate begins so many elements on."""
     cdef correlate_t plan = self.plan
     cdef idx_t i
+    ahead.steps = (plan.p.groups * plan.n_blocks * plan.n_depths * plan.p.batch
+                   * plan.p.out_size[0] * plan.p.out_size[1])
+    plan.ahead = ahead
     if plan.p.gate != NULL:
         plan.p.gate = plan.p.gate + gate
     if plan.p.plus != NULL:

@@ -48,6 +48,7 @@ cdef struct correlate_t:
     idx_t* tap_chain        # [n_taps] taps in its chain
     idx_t* tap_at           # [n_taps] the tap at each cell of a filter, where taps are dense
     idx_t* tables
+    ahead_t* ahead          # or NULL
 
 
 cdef void batch_to_columns(conv_t* p) noexcept nogil:

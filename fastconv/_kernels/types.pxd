@@ -21,6 +21,7 @@ cdef extern from "vec.h" nogil:
     const real* one_register(const real* place)
     vec loaded_once(vec x)
     void prefetch(const real* place, idx_t ahead)
+    void prefetch_lines(const real* place, idx_t count)
     vec first_lanes(vec x, idx_t lanes)
     real sum_lanes(vec x)
     vec interleave_low(vec a, vec b)

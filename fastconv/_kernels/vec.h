@@ -100,6 +100,12 @@ static inline void prefetch(const real *place, ptrdiff_t ahead) {
     __builtin_prefetch((const void *)((size_t)place + (size_t)ahead * sizeof(real)));
 }
 
+/* Starts to fetch `count` elements into the second-level cache. */
+static inline void prefetch_lines(const real *place, ptrdiff_t count) {
+    for (ptrdiff_t i = 0; i < count; i += 64 / (ptrdiff_t)sizeof(real))
+        __builtin_prefetch((const void *)(place + i), 0, 2);
+}
+
 /* place, once for all vectors there: gcc would keep an offset for each, in too many registers. */
 static inline const real *one_register(const real *place) {
 #if defined(__GNUC__)

@@ -47,6 +47,7 @@ static inline void store_codes(unsigned char *codes, lane_indices number) {
 static inline lane_indices load_codes(const unsigned char *codes) { return *codes; }
 
 static inline void prefetch(const real *place, ptrdiff_t ahead) { (void)place, (void)ahead; }
+static inline void prefetch_lines(const real *place, ptrdiff_t count) { (void)place, (void)count; }
 static inline const real *one_register(const real *place) { return place; }
 static inline vec loaded_once(vec x) { return x; }
 

@@ -29,9 +29,12 @@ cdef idx_t convolver_elements(const convolver_t* self) noexcept nogil:
     return lay_out(&self.plan, NULL, &shop)
 
 
-cdef void convolve(const convolver_t* self, const real* x, idx_t gate, real* y,
+cdef void convolve(const convolver_t* self, const real* x, idx_t gate, real* y, ahead_t* ahead,
                    real* scratch) noexcept nogil:
-    """Some images; their gate begins so many elements on."""
+    """Some images; their gate begins so many elements on.
+
+    Nothing is fetched ahead: transforms take as long as memory anyway, and it made no difference.
+    """
     cdef winograd_t plan = self.plan
     cdef idx_t i
     if plan.p.gate != NULL:
