@@ -224,10 +224,10 @@ def normalize(const real[:, :, ::1] x, const double[::1] mean, const double[::1]
     """y = (x - mean) / sqrt(variance + eps) weight + bias + plus, negative results times `slope`.
 
     x (outer, channels, inner), not empty; plus of its shape, or None.  weight, bias: None for ones
-    and zeros.  training: by the
-    mean and the (biased) variance of x, which are taken here where those given are None; and
-    running_mean and running_var, each unless None, move towards them by `momentum`.  (They are
-    const for evaluation, where they may be read-only and are what x is normalized by.)
+    and zeros.  training: by the mean and the (biased) variance of x, which are taken here where
+    those given are None; and running_mean and running_var, each unless None, move towards them by
+    `momentum`.  (They are const for evaluation, where they may be read-only and are what x is
+    normalized by.)
     found: (4, channels), gets mean, 1 / sqrt(variance + eps), and what y is times and plus.
     """
     cdef shape_t s = shape_of(x, 1)
@@ -275,8 +275,7 @@ def normalize_backward(const real[:, :, ::1] g, const real[:, :, ::1] x, const r
     takes g further scales it so.
     """
     cdef shape_t s = shape_of(x, 1)
-    cdef scale_t scaling = describe_scale(
-        x, g, mean, found[0], found[1], found[2], GRADIENT)
+    cdef scale_t scaling = describe_scale(x, g, mean, found[0], found[1], found[2], GRADIENT)
     cdef double* total = <double*> malloc(2 * (s.units + 1) * s.channels * sizeof(double))
     cdef double* crossed = total + s.channels
     cdef double* sums = crossed + s.channels

@@ -6,8 +6,8 @@
 #
 # Where the window moves by a stride s, every s-th cell of the input along each axis, from a first
 # one on, is a phase of it, which meets every s-th tap: the convolution is the sum, over all phases,
-# of convolutions of stride 1, whose channels the products sum up together.  All follows from the problem; the number of threads only decides how many
-# tiles a task takes.
+# of convolutions of stride 1, whose channels the products sum up together.  All follows from the
+# problem; the number of threads only decides how many tiles a task takes.
 
 cdef enum:
     INPUT_BYTES = 2048 * 1024   # of a task's transformed input, in L2 or L3
