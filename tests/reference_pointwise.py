@@ -227,9 +227,9 @@ def binary_cross_entropy_with_logits(x, target, weight, pos_weight):
     """All four of one shape."""
     losses = np.zeros(x.shape)
     for at in np.ndindex(*x.shape):
-        s = 1 / (1 + math.exp(-float(x[at])))
+        s, other = (1 / (1 + math.exp(sign * float(x[at]))) for sign in (-1, 1))  # of x, of -x
         t = float(target[at])
-        losses[at] = -weight[at] * (pos_weight[at] * t * math.log(s) + (1 - t) * math.log(1 - s))
+        losses[at] = -weight[at] * (pos_weight[at] * t * math.log(s) + (1 - t) * math.log(other))
     return losses
 
 

@@ -69,7 +69,8 @@ def test_forward_with_every_option(case, layout, far):
     eps = np.finfo(case.dtype).eps
     wide = want.astype(np.float64)
     np.testing.assert_allclose(mean, wide.mean(axes), 8 * eps, 8 * eps * np.abs(wide).max())
-    np.testing.assert_allclose(variance, wide.var(axes), 64 * eps, eps)
+    # Far from zero the values themselves are known to that rounding only.
+    np.testing.assert_allclose(variance, wide.var(axes), 64 * eps, eps * (1 + np.abs(wide).max()))
 
 
 @pytest.mark.parametrize("layout", ["C", "channels_last"])

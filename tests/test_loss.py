@@ -204,7 +204,8 @@ def check(x, reduction, losses, loss, backward, factor=1.5):
     got = backward(grad.astype(dtype))
     assert got.dtype == dtype
     want = reference.gradient(losses, x, grad) / max(1, count)
-    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5 if dtype == "f" else 1e-7)
+    # Differences of losses of many units: rounding of the reference.
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5 if dtype == "f" else 1e-6)
 
 
 @examples(50)
