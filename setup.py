@@ -60,6 +60,11 @@ DIRECTIVES = {
 }
 
 
+def included(*parts):
+    """The files that a source is made of, by the names of its parts."""
+    return sorted(str(path) for part in parts for path in Path(KERNELS).glob(f"{part}_*.pxi"))
+
+
 def variants():
     """One extension for each family, instruction set and element type.
 
@@ -68,10 +73,7 @@ def variants():
     extensions = []
     for family in FAMILIES:
         source = Path(KERNELS, f"{family}.pyx")
-        parts = (family, *BORROWS.get(family, ()))
-        includes = sorted(
-            str(path) for part in parts for path in Path(KERNELS).glob(f"{part}_*.pxi")
-        )
+        includes = included(family, *BORROWS.get(family, ()))
         for isa, (vec_bytes, flags) in ISAS.items():
             for dtype in ("f32", "f64"):
                 name = f"{family}_{isa}_{dtype}"
@@ -167,7 +169,7 @@ setup(
             [f"{KERNELS}/{name}.pyx"],
             include_dirs=[KERNELS, INCLUDE],
             depends=[f"{KERNELS}/{header}" for header in SHARED]
-            + ([*INTERFACE, f"{KERNELS}/capi_checks.pxi"] if name == "capi" else []),
+            + ([*INTERFACE, *included("capi")] if name == "capi" else []),
         )
         for name in ("augment", "capi", "cpu", "loss", "memory")
     ],
