@@ -9,6 +9,7 @@ cdef enum:
     PANEL_BYTES = 320 * 1024    # packed weights that a task uses at once, if it packs its own
     PIECE_BYTES = 256       # of a pixel: shorter pieces, far apart, come slowly from memory
     FEW_POSITIONS = 256     # for which packing weights is a good part of all work
+    STORING_STACK = 4       # multiply-adds in the time of storing a vector of a stack of rows
     FEW_COLUMNS = 2         # leave most of a tile empty
 
 
@@ -28,6 +29,7 @@ cdef struct correlate_t:
     bint pixels             # strips hold pixels, also of an input of planes; else planes
     idx_t nv                # vectors in the widest tile
     idx_t px                # rows in the tallest tile
+    idx_t stack             # rows of output that a tile of row lanes takes, at most; or 1
     idx_t width             # channels in a block of packed weights
     idx_t n_blocks          # such blocks in a group
     idx_t block_elements    # a packed block: biases, then [channel block][tap][channel][width]
@@ -131,6 +133,22 @@ cdef idx_t best_width(idx_t steps, idx_t rows, idx_t vectors, idx_t most) noexce
     return best
 
 
+cdef idx_t best_stack(idx_t steps, idx_t filters, idx_t vectors, idx_t rows,
+                      idx_t* least) noexcept nogil:
+    """Rows of output whose vectors a tile had better take at once, if that costs less than `least`."""
+    cdef idx_t nv, px, cost, best = 1
+    for nv in range(2, min(rows, <idx_t> MAX_NV) + 1):
+        px = min(<idx_t> STACK_PX, tallest(1, nv))
+        if filters > px:
+            break
+        # What a tile stores goes through a buffer.
+        cost = TILE_CALL + steps * tile_cost(1, filters, nv) + STORING_STACK * filters * nv
+        cost = vectors * cost // nv
+        if cost < least[0]:
+            best, least[0] = nv, cost
+    return best
+
+
 cdef inline idx_t tap_rows(const correlate_t* self) noexcept nogil:
     """Rows of taps in a phase of the first axes."""
     cdef const axis_t* axis = &self.window.axis[0]
@@ -187,11 +205,12 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
     cdef idx_t k_vectors = ceil_div(k, LANES), row_vectors = ceil_div(columns, LANES), k_nv = 1
     cdef idx_t row_nv = best_width(reduction, k, row_vectors, MAX_NV)
     cdef idx_t by_channel = channel_cost(self, &k_nv) // axis[2].n_phases
-    # A single filter meets several rows of output at once.
+    # A single filter meets several rows of output at once, and so do a few.
     cdef idx_t at_once = SLIDE_ROWS if k == 1 and axis[1].grid >= SLIDE_ROWS else 1
+    cdef idx_t by_row = tiles_cost(reduction, k * at_once, row_vectors, row_nv) // at_once
+    self.stack = 1 if k == 1 else best_stack(reduction, k, row_vectors, axis[1].grid, &by_row)
     # Vectors of the strip straddle cache lines, and no tap finds a broadcast made for another.
-    cdef idx_t by_row = 11 * tiles_cost(
-        reduction, k * at_once, row_vectors, row_nv) // (8 * at_once)
+    by_row = 11 * by_row // 8
     # Storing: a vector at a time where lanes are neighbours in memory, else cell by cell.
     by_channel += columns * k_vectors * 2 if p.out_channel == 1 else columns * k * 3 // 2
     by_row += (k * row_vectors * 2

@@ -11,7 +11,8 @@
 #
 #     o[i, v] = leaky(start + sum of  a * b[i, v])
 #
-# which is how a single filter, too few for rows of a tile, meets several rows of output.  Where
+# which is how a single filter, too few for rows of a tile, meets several rows of output.  A few
+# filters meet several rows in a stack, where vectors of `b` are as far apart as these.  Where
 # each lane has an input of its own, `a` brings vectors, too:
 #
 #     o[i, v] = leaky(start + sum of  a[i, v] * b[v])
@@ -33,6 +34,7 @@ cdef extern from *:
     #define MAX_CHAIN 5
     #define AHEAD_STEPS 12
     #define SLIDE_ROWS (REGISTERS == 32 ? 6 : 3)
+    #define STACK_PX 7
     /* Each listed row has a general register for its offset. */
     #define LANEWISE_PX (FUSED ? 9 : 6)
     #define LANEWISE_NV 2
@@ -47,6 +49,7 @@ cdef extern from *:
         MAX_NV
         MAX_CHAIN
         SLIDE_ROWS      # of a tile that slides
+        STACK_PX        # more filters have sums enough in one row
         LANEWISE_PX
         LANEWISE_NV
         AHEAD_STEPS     # `b` comes from L2 and is wanted so early
@@ -58,7 +61,7 @@ cdef struct stream_t:
     const idx_t* a_off      # [n_outer], in units of a_unit elements
     const idx_t* b_off      # [n_outer], in units of b_unit elements
     idx_t a_unit, b_unit
-    idx_t a_row             # from row to row of the tile: in `a`, in `b` of a tile that slides
+    idx_t a_row             # from row to row of the tile: in `a`, in `b` where it slides or stacks
     const idx_t* a_rows     # where its rows are listed
     idx_t a_step            # from inner step to inner step
     idx_t b_step
@@ -73,6 +76,7 @@ cdef enum rows_of_tile:
     STEPPED     # at a + i * a_row
     BESIDE      # the same with an a_row of 1: offsets are constants, not sums to be taken
     LISTED      # at a + a_rows[i]
+    STACKED     # as BESIDE; vectors of b are a_row apart
     SLIDING     # a is the same for all rows, b at b + i * a_row
     LANEWISE    # listed, and a brings vectors
     ROLLING     # the same, stepped; each row comes to be the one before it
@@ -144,7 +148,10 @@ cdef inline void tile(int CHAIN, int PX, int NV, rows_of_tile ROWS, const stream
                 for v in range(CHAIN * NV):
                     prefetch(<const real*> (bt + v), AHEAD_STEPS * s.b_step // CHAIN)
             for v in range(CHAIN * NV if ROWS != SLIDING else 0):
-                beside[v] = loaded_once(bt[v])
+                if ROWS == STACKED:
+                    beside[v] = loaded_once((<const vec*> (<const real*> bt + v * s.a_row))[0])
+                else:
+                    beside[v] = loaded_once(bt[v])
             if CHAIN > 1:
                 for i in range(PX + CHAIN - 1):
                     x = splat(at[i * s.a_row])
@@ -163,7 +170,7 @@ cdef inline void tile(int CHAIN, int PX, int NV, rows_of_tile ROWS, const stream
                         acc[i][v] = acc[i][v] + window[i] * beside[v]
                     elif ROWS == LANEWISE:
                         acc[i][v] = acc[i][v] + (<const vec*> row)[v] * beside[v]
-                    elif ROWS == BESIDE:
+                    elif ROWS == BESIDE or ROWS == STACKED:
                         acc[i][v] = acc[i][v] + at[i] * beside[v]
                     elif ROWS == LISTED:
                         acc[i][v] = acc[i][v] + at[s.a_rows[i]] * beside[v]
@@ -195,7 +202,9 @@ cdef inline bint fits(int CHAIN, int PX, int NV, rows_of_tile ROWS) noexcept nog
         return (PX + CHAIN) * NV + 1 < REGISTERS
     if ROWS == ROLLING:
         return 2 * PX + 2 < REGISTERS
-    return (PX + 1) * NV < REGISTERS and (ROWS != LANEWISE or PX <= LANEWISE_PX)
+    if PX > (LANEWISE_PX if ROWS == LANEWISE else STACK_PX if ROWS == STACKED else MAX_PX):
+        return False
+    return (PX + 1) * NV < REGISTERS
 
 
 # Tiles of each height for one width, chosen at run time; those that would spill are not compiled.
@@ -384,6 +393,29 @@ cdef void run_lanewise(int px, int nv, const stream_t* s, const real* a, const r
 cdef void run_rolling(int px, const stream_t* s, const real* a, const real* b, start_t start,
                       const real* bias, real* o) noexcept nogil:
     tile_rows(1, 1, ROLLING, px, s, a, b, start, bias, o)
+
+
+cdef void stacked_nv2(int px, const stream_t* s, const real* a, const real* b, start_t start,
+                      const real* bias, real* o) noexcept nogil:
+    tile_rows(1, 2, STACKED, px, s, a, b, start, bias, o)
+
+cdef void stacked_nv3(int px, const stream_t* s, const real* a, const real* b, start_t start,
+                      const real* bias, real* o) noexcept nogil:
+    tile_rows(1, 3, STACKED, px, s, a, b, start, bias, o)
+
+cdef void stacked_nv4(int px, const stream_t* s, const real* a, const real* b, start_t start,
+                      const real* bias, real* o) noexcept nogil:
+    tile_rows(1, 4, STACKED, px, s, a, b, start, bias, o)
+
+
+cdef void run_stack(int px, int rows, const stream_t* s, const real* a, const real* b,
+                    start_t start, const real* bias, real* o) noexcept nogil:
+    if rows == 2:
+        stacked_nv2(px, s, a, b, start, bias, o)
+    elif rows == 3:
+        stacked_nv3(px, s, a, b, start, bias, o)
+    else:
+        stacked_nv4(px, s, a, b, start, bias, o)
 
 
 cdef void run_slide(int nv, const stream_t* s, const real* a, const real* b, start_t start,

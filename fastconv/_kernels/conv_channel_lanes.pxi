@@ -1,0 +1,89 @@
+# Channel lanes: rows of the tile are columns of the output, its lanes channels.
+
+cdef void channel_lanes_row(const correlate_t* self, const task_t* task, idx_t phase,
+                            idx_t width, const real* row, real* o, idx_t column) noexcept nogil:
+    """One row of a block of channels, its column phases in turn; pixels of o are `column` apart."""
+    cdef const window_t* window = &self.window
+    cdef idx_t stretch = self.p.stretch[2], nv = width // LANES, f2, i, q, count, px, step, chain
+    cdef idx_t apart, first, some
+    cdef stream_t s
+    s.n_inner = self.inner or task.channels
+    s.a_row = window.cell_step
+    s.o_row = column * stretch
+    s.a_step = self.inner_step
+    s.a_unit = 1
+    s.b_unit = width if self.inner else task.channels * width
+    s.slope = task.slope
+    for f2 in range(window.axis[2].n_phases):
+        count = positions(self, task, 2, f2)
+        if count == 0:
+            continue
+        chain = self.chains[f2].length
+        s.b_step = task.channels * width if self.inner else chain * width
+        s.n_outer = find_steps(self, task, phase, f2, &step)
+        s.a_off = self.step_input + step
+        s.b_off = self.step_packed + step
+        s.n_lone = find_lone(self, task, phase, f2, &step)
+        s.a_lone = self.step_input + step
+        s.b_lone = self.step_packed + step
+        if self.lanewise:
+            lanewise_row(self, task, &s, nv, count, row, o + f2 * column)
+            continue
+        # Under dilation rows of the tile are the positions that share cells.
+        apart = self.chains[f2].apart
+        s.a_row = window.cell_step * apart
+        s.o_row = column * stretch * apart
+        for first in range(min(apart, count)):
+            some = ceil_div(count - first, apart)
+            px = even(some, tallest(chain, nv))
+            for i in range(ceil_div(some, px)):
+                q = first + i * px * apart
+                run_chain(<int> chain, <int> min(px, some - i * px), <int> nv, &s,
+                          row + q * window.cell_step, task.weights, task.start, task.bias,
+                          o + (f2 + q * stretch) * column)
+
+
+cdef void channel_lanes_plane(const correlate_t* self, task_t* task, idx_t f0, idx_t f1,
+                              idx_t i0, idx_t width, idx_t channels, const real* plane,
+                              real* sums, real* o) noexcept nogil:
+    """The same with lanes of channels, of which the last may be unused."""
+    cdef const conv_t* p = &self.p
+    cdef idx_t rows = positions(self, task, 1, f1), i1, held = 0
+    cdef idx_t phase = (f0 * self.window.axis[1].n_phases + f1) * self.window.axis[2].n_phases
+    cdef idx_t o_row = p.out_step[1] * p.stretch[1]
+    # Rows that follow each other in memory are turned together.
+    cdef bint together = p.out_step[2] == 1 and p.stretch[1] == 1 and o_row == task.columns
+    cdef const real* row
+    cdef real* target = sums
+    cdef real* first = sums
+    cdef real* o_first = o
+    for i1 in range(rows):
+        row = plane + i1 * self.window.row_step
+        if self.ahead != NULL:
+            fetch_some(self.ahead)
+        find_rows(self, task, f0, f1, i0, i1)
+        if p.out_channel == 1 and channels == width:
+            channel_lanes_row(self, task, phase, width, row, o + i1 * o_row, p.out_step[2])
+            continue
+        if self.n_depths > 1:
+            target = sums + i1 * p.stretch[1] * task.columns * width
+        else:
+            target = task.pixels + held * width
+        if held == 0:
+            o_first = o + i1 * o_row
+            first = target
+        channel_lanes_row(self, task, phase, width, row, target, width)
+        held += task.columns
+        if (not together or i1 == rows - 1 or held + task.columns > task.capacity) \
+                and complete(self, task):
+            if p.out_step[2] == 1:
+                pixels_to_planes(first, width, held, channels, first + held * width,
+                                 o_first, p.out_channel)
+            else:
+                store(first, width, held, channels, o_first, p.out_step[2], p.out_channel)
+            held = 0
+
+
+cdef inline idx_t held_pixels(const correlate_t* self) noexcept nogil:
+    """Pixels that wait to be turned: a row at least, and enough for a few squares."""
+    return min(self.window.axis[2].block * self.p.stretch[2], self.p.out_size[2]) + 4 * LANES
