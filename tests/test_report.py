@@ -17,6 +17,7 @@ from fastconv.classifier import Classifier
 from fastconv.cli import main
 from fastconv.data import DataLoader, Dataset, save_idx, statistics
 from fastconv.recipes import RECIPES
+from fastconv.report import pictures
 from fastconv.serialization import load
 
 PICTURES = ("curves", "confusion", "mistakes", "filters", "features")
@@ -174,7 +175,7 @@ def test_the_report_does_not_change_the_training(tmp_path):
 def test_confusion_counts():
     true = np.array([0, 0, 0, 1, 1, 2])
     predicted = np.array([0, 0, 2, 1, 0, 2])
-    figure, _ = report.draw_confusion(true, np.eye(4)[predicted])
+    figure, _ = pictures.draw_confusion(true, np.eye(4)[predicted])
     panel = figure.axes[0]
     counts = {t.get_position(): t.get_text() for t in panel.texts}
     # (column, row) = (predicted, true)
@@ -189,7 +190,7 @@ def test_confusion_counts():
 def test_the_most_confused_of_many_classes_are_shown():
     true = np.arange(200) % 100
     predicted = np.where(true < 60, true, np.where(true < 70, true + 10, true))
-    figure, caption = report.draw_confusion(true, np.eye(100)[predicted])
+    figure, caption = pictures.draw_confusion(true, np.eye(100)[predicted])
     labels = {int(t.get_text()) for t in figure.axes[0].get_xticklabels()}
     assert set(range(60, 80)) <= labels
     assert len(labels) == 25
@@ -202,7 +203,7 @@ def test_the_surest_mistakes_come_first():
     probabilities[np.arange(6), data.y_test] = 0.3
     probabilities[1] = 0.2, 0.1, 0.7  # label 1
     probabilities[3] = 0.1, 0.9, 0.0  # label 0
-    figure, caption = report.draw_mistakes(data, probabilities)
+    figure, caption = pictures.draw_mistakes(data, probabilities)
     titles = [panel.get_title() for panel in figure.axes if panel.images]
     assert titles == ["1, not 0\n90.0 %", "2, not 1\n70.0 %"]
     shown = figure.axes[0].images[0].get_array()
@@ -214,7 +215,7 @@ def test_feature_maps_are_what_the_blocks_give():
     data = dataset(3, (1, 20, 20))
     classifier = Classifier(RECIPES["fast"].model((1, 20, 20), 3), (1, 20, 20), 3, 0.5, 0.25)
     images = data.x_test[:3]
-    blocks = report._blocks(classifier, images)
+    blocks = pictures._blocks(classifier, images)
     model = classifier.model.eval()
     first = model[:3](classifier.prepare(images))
     np.testing.assert_array_equal(blocks[0], first)

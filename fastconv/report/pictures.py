@@ -1,25 +1,13 @@
-"""Pictures of a training run, and one page that holds them: `fastconv train --report DIR`.
+"""The pictures of a report: each function returns (figure or None, caption)."""
 
-Drawn with matplotlib (extra `plot`).  The page needs no network and no other file.
-"""
-
-import base64
-import html
 import math
-from pathlib import Path
 
 import numpy as np
 
-from fastconv import __version__ as version
 from fastconv import nn
-from fastconv.callbacks import Callback
 from fastconv.data import normalize
 from fastconv.images import make_grid
-from fastconv.train import evaluate
 
-VALIDATION_IMAGES = 1000
-VALIDATIONS = 20  # in a run, besides one at the end of each epoch
-CSS_DPI = 96  # pixels of a page per inch
 MOST_CLASSES = 25  # in the confusion matrix
 MOST_MISTAKES = 32
 MOST_MAPS = 32  # of one block, and slices of filters twice as many
@@ -50,124 +38,6 @@ STYLE = {
     "image.interpolation": "nearest",
     "savefig.dpi": 160,
 }
-
-
-def check_report(folder):
-    """Makes the folder, so that what cannot work fails before the training.
-
-    Raises ImportError without matplotlib, ValueError or OSError for a folder that cannot be.
-    """
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise ImportError("--report needs matplotlib: pip install 'fastconv[plot]'") from error
-    folder = Path(folder)
-    if not folder.parent.is_dir() or (folder.exists() and not folder.is_dir()):
-        raise ValueError(f"--report {folder}: must name a folder, in one that exists")
-    folder.mkdir(exist_ok=True)
-
-
-class LearningCurves(Callback):
-    """Remembers loss and accuracy of every batch, the learning rate, and scores on test images.
-
-    batches: the DataLoader of the training; loss: what `fit` takes.  About twenty times in a run
-    the model is evaluated on some of the test images of `data`, which changes nothing in it.
-    """
-
-    def __init__(self, classifier, data, batches, loss):
-        self.batches, self.loss = batches, loss
-        # Evenly spread: test sets may be sorted by class.
-        few = np.linspace(0, len(data.x_test) - 1, VALIDATION_IMAGES).astype(int)
-        few = np.unique(few)
-        self._sample = classifier.prepare(data.x_test[few]), data.y_test[few]
-        self.training = {"step": [], "loss": [], "accuracy": [], "lr": []}
-        self.validation = {"step": [], "loss": [], "accuracy": []}
-        self.epoch_ends = []
-
-    @property
-    def validation_images(self):
-        return len(self._sample[1])
-
-    def on_train_begin(self, run):
-        self.run, self._step = run, 0
-        self._in_epoch, self._sums = 0, {}
-        self._every = max(run.epochs * len(self.batches) // VALIDATIONS, 1)
-
-    def on_epoch_begin(self, run):
-        self._in_epoch, self._sums = 0, {"loss": 0.0, "accuracy": 0.0}
-
-    def on_batch_end(self, run):
-        self._step += 1
-        before = self._in_epoch
-        self._in_epoch = min(before + self.batches.batch_size, len(self.batches.inputs))
-        self.training["step"].append(self._step)
-        self.training["lr"].append(run.optimizer.param_groups[0]["lr"])
-        for name, old in self._sums.items():
-            # The logs are means since the epoch began: the batch is what came on top.
-            self._sums[name] = run.logs[name] * self._in_epoch
-            value = (self._sums[name] - old) / (self._in_epoch - before)
-            self.training[name].append(value)
-        if self._step % self._every == 0:
-            self._validate(run)
-
-    def on_epoch_end(self, run):
-        self.epoch_ends.append(self._step)
-        if self.validation["step"][-1:] != [self._step]:
-            self._validate(run)
-
-    def state_dict(self):
-        return {
-            "step": self._step,
-            "in_epoch": self._in_epoch,
-            "sums": self._sums,
-            "training": self.training,
-            "validation": self.validation,
-            "epoch_ends": self.epoch_ends,
-        }
-
-    def load_state_dict(self, state):
-        self._step, self._in_epoch, self._sums = state["step"], state["in_epoch"], state["sums"]
-        self.training, self.validation = state["training"], state["validation"]
-        self.epoch_ends = state["epoch_ends"]
-
-    def _validate(self, run):
-        self.validation["step"].append(self._step)
-        for name, value in evaluate(run.model, self._sample, loss=self.loss).items():
-            self.validation[name].append(value)
-
-
-def write_report(folder, classifier, data, curves):
-    """Writes report.html and its pictures as PNG files into `folder`; returns the page's path.
-
-    classifier: a trained Classifier; data: its Dataset; curves: the LearningCurves of its training.
-    """
-    from matplotlib import rc_context
-
-    folder = Path(folder)
-    probabilities = classifier.probabilities(data.x_test)
-    sections = []
-    with rc_context(STYLE):
-        for name, title, (figure, caption) in (
-            ("curves", "Learning curves", draw_curves(curves)),
-            ("confusion", "Confusion matrix", draw_confusion(data.y_test, probabilities)),
-            ("mistakes", "Most confident mistakes", draw_mistakes(data, probabilities)),
-            ("filters", "Filters of the first layer", draw_filters(classifier.model)),
-            ("features", "Feature maps", draw_features(classifier, data)),
-        ):
-            path = folder / f"{name}.png"
-            path.unlink(missing_ok=True)  # of an earlier run, which may have had one
-            picture = None
-            if figure is not None:
-                figure.savefig(path)
-                picture = path.read_bytes(), round(CSS_DPI * figure.get_figwidth())
-            sections.append((title, caption, picture))
-    page = folder / "report.html"
-    facts = _facts(classifier, data, curves, probabilities)
-    page.write_text(_page(facts, sections, classifier.model), "utf-8")
-    return page
-
-
-# ---- pictures: each returns (figure or None, caption)
 
 
 def draw_curves(curves):
@@ -406,82 +276,3 @@ def _show(panel, image, images):
         panel.imshow(np.clip(image.transpose(1, 2, 0), 0, 1))
     else:
         panel.imshow(image.mean(axis=0), cmap="gray", vmin=0, vmax=1)
-
-
-# ---- page
-
-
-def _facts(classifier, data, curves, probabilities):
-    """[(what, value)] for the top of the page."""
-    right = probabilities.argmax(axis=1) == data.y_test
-    channels, height, width = data.image_shape
-    kind = {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
-    learned = sum(parameter.size for parameter in classifier.model.parameters())
-    run = curves.run
-    return [
-        ("test accuracy", f"{100 * np.mean(right):.2f} %"),
-        ("wrong of the test images", f"{np.count_nonzero(~right):,} of {len(right):,}"),
-        ("training images", f"{len(data.x_train):,}, {height} x {width}, {kind}"),
-        ("classes", f"{classifier.num_classes:,}"),
-        ("epochs", f"{run.epoch}, batches of {curves.batches.batch_size}"),
-        ("learned numbers", f"{learned:,}"),
-    ]
-
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Training report</title>
-<style>
-body {{ max-width: 960px; margin: 3rem auto; padding: 0 1.5rem; color: #222; background: #fff;
-  font: 1rem/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }}
-h1 {{ font-size: 1.9rem; font-weight: 650; margin: 0 0 1.5rem; }}
-h2 {{ font-size: 1.2rem; font-weight: 650; margin: 3.5rem 0 .25rem; }}
-dl {{ display: flex; flex-wrap: wrap; gap: 1.25rem 2rem; margin: 0; padding: 1.25rem 0;
-  border: solid #ddd; border-width: 1px 0; }}
-dl div {{ flex: 1 1 16rem; }}
-dt {{ color: #666; font-size: .85rem; }}
-dd {{ margin: 0; font-size: 1.2rem; font-variant-numeric: tabular-nums; }}
-p {{ margin: 0 0 1rem; color: #555; max-width: 44rem; }}
-img {{ display: block; max-width: 100%; height: auto; }}
-pre {{ font: .85rem/1.45 ui-monospace, Consolas, "DejaVu Sans Mono", monospace; overflow-x: auto;
-  background: #f6f6f6; padding: 1rem; border-radius: 4px; }}
-footer {{ margin-top: 3.5rem; color: #888; font-size: .85rem; }}
-</style>
-</head>
-<body>
-<h1>Training report</h1>
-<dl>
-{facts}
-</dl>
-{sections}
-<section>
-<h2>Model</h2>
-<pre>{model}</pre>
-</section>
-<footer>fastconv {version}</footer>
-</body>
-</html>
-"""
-
-
-def _page(facts, sections, model):
-    def text(value):
-        return html.escape(str(value))
-
-    def section(title, caption, picture):
-        lines = [f"<h2>{text(title)}</h2>", f"<p>{text(caption)}</p>"]
-        if picture is not None:
-            png, width = picture
-            uri = "data:image/png;base64," + base64.b64encode(png).decode("ascii")
-            lines.append(f'<img alt="{text(title)}" width="{width}" src="{uri}">')
-        return "\n".join(["<section>", *lines, "</section>"])
-
-    return _PAGE.format(
-        facts="\n".join(f"<div><dt>{text(k)}</dt><dd>{text(v)}</dd></div>" for k, v in facts),
-        sections="\n".join(section(*each) for each in sections),
-        model=text(model),
-        version=text(version),
-    )
