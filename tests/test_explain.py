@@ -1,6 +1,7 @@
 """fastconv.explain: the planners' choices in figures and in words, without running anything."""
 
 import json
+import math
 import re
 import tracemalloc
 
@@ -13,6 +14,7 @@ import fastconv
 from fastconv import _kernels
 from fastconv.bench import LAYOUTS, PASSES
 from fastconv.cli import main
+from fastconv.functional import _winograd
 
 PROBLEMS = {problem.name: problem for problem in layers.problems.load()}
 # What decides in which order sums are taken; the rest may follow the number of threads.
@@ -169,6 +171,315 @@ def test_rows_in_padding_are_not_counted_one_by_one():
     assert far["forward"]["in_padding"] == pytest.approx(2 * 6 / (3 * (2**40 + 4)))
 
 
+# ---------------------------------------------------------------------------------- algorithms
+
+# Winograd applies to all of these but two, and "auto" takes it for some of their passes.
+OF_BOTH = {
+    "many channels": ("conv2d", (4, 64, 20, 20), (64, 64, 3, 3), {"padding": 1}),
+    "few channels": ("conv2d", (4, 3, 20, 20), (8, 3, 3, 3), {}),
+    "many taps": ("conv2d", (2, 16, 9, 9), (16, 16, 5, 5), {}),
+    "dilation": ("conv2d", (2, 16, 9, 9), (16, 16, 3, 3), {"dilation": 2}),
+    "groups": ("conv2d", (2, 24, 9, 11), (18, 8, 3, 3), {"groups": 3}),
+    "stride": ("conv2d", (8, 48, 26, 26), (64, 48, 4, 4), {"stride": 2, "padding": 1}),
+    "odd": ("conv2d", (2, 48, 13, 14), (32, 48, 3, 5), {"stride": 2, "padding": 2}),
+    "no cell": ("conv2d", (2, 16, 1, 9), (16, 16, 3, 3), {"stride": 2, "padding": 1}),
+    "many phases": ("conv2d", (1, 2, 40, 40), (3, 2, 20, 20), {"stride": 10}),
+    "1-D": ("conv1d", (2, 64, 57), (96, 64, 2), {}),
+    "3-D": ("conv3d", (1, 24, 6, 7, 8), (32, 24, 3, 3, 3), {"padding": 1}),
+    "back": ("conv_transpose2d", (4, 64, 20, 20), (64, 32, 3, 3), {"padding": 1}),
+    "wider": ("conv_transpose2d", (8, 64, 13, 12), (64, 40, 4, 4), {"stride": 2, "padding": 1}),
+    "uneven": (
+        "conv_transpose2d", (2, 48, 8, 7), (48, 20, 5, 5),
+        {"stride": 2, "padding": 2, "output_padding": 1, "groups": 2},
+    ),
+    "1-D back": ("conv_transpose1d", (2, 32, 30), (32, 33, 3), {}),
+    "3-D wider": ("conv_transpose3d", (1, 16, 5, 4, 3), (16, 9, 2, 3, 6), {"stride": (1, 1, 2)}),
+}  # fmt: skip
+DIRECT_ALONE = ("many taps", "dilation")
+BY_WINOGRAD = [name for name in OF_BOTH if name not in DIRECT_ALONE]
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """(algorithm, name, arguments) of each call of a kernel, in order."""
+    calls = []
+
+    def spy(algorithm, module, name):
+        entry = getattr(module, name)
+
+        def call(*args, **options):
+            calls.append((algorithm, name, args))
+            return entry(*args, **options)
+
+        monkeypatch.setattr(module, name, call)
+
+    for module in _kernels.conv.values():
+        for name in PASSES:
+            spy("direct", module, name)
+    for module in _kernels.winograd.values():
+        for name in ("forward", "grad_weight"):
+            spy("winograd", module, name)
+    return calls
+
+
+def runs(operation, input_shape, weight_shape, options, algorithm, dtype="f", num_threads=None):
+    """{pass: what runs it}; `algorithm` None: the package's."""
+    common = {**options, "algorithm": algorithm, "num_threads": num_threads}
+    x, weight = np.ones(input_shape, dtype), np.ones(weight_shape, dtype)
+    output_shape = fastconv.explain(operation, input_shape, weight_shape, **options, mode="dicts")[
+        "output_shape"
+    ]
+
+    def backward(*needs):
+        function = getattr(fastconv, f"{operation}_backward")
+        function(np.ones(output_shape, dtype), x, weight, needs=needs, **common)
+
+    return {
+        "forward": lambda: getattr(fastconv, operation)(x, weight, **common),
+        "grad_input": lambda: backward(True, False, False),
+        "grad_weight": lambda: backward(False, True, False),
+    }
+
+
+def figures_of(name, algorithm, **options):
+    *problem, arguments = OF_BOTH[name]
+    found = fastconv.explain(*problem, **arguments, algorithm=algorithm, mode="dicts", **options)
+    assert found["algorithm"] == algorithm
+    return found
+
+
+def plans_of(name, algorithm, **options):
+    found = figures_of(name, algorithm, **options)
+    return {direction: found[direction] for direction in PASSES}
+
+
+def least_products(size, taps):
+    """(points, outputs) of the tile along an axis that makes the fewest products in all."""
+    if taps == 1:
+        return 1, 1
+    return min(
+        ((m + taps - 1, m) for m in (4, 2)),
+        key=lambda tile: -(-size // tile[1]) * tile[0],
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "algorithm"),
+    [(name, algorithm) for name in OF_BOTH for algorithm in ("direct", "auto")]
+    + [(name, "winograd") for name in BY_WINOGRAD],
+)
+def test_the_algorithm_of_a_pass_is_the_one_that_runs(name, algorithm, ran):
+    found = plans_of(name, algorithm)
+    for direction, run in runs(*OF_BOTH[name], algorithm).items():
+        ran.clear()
+        run()
+        plan = found[direction]
+        assert {each for each, *_ in ran} == {plan["algorithm"]}
+        assert ("gain" in plan) == (algorithm != "direct")
+        if plan["algorithm"] == "direct":
+            assert len(ran) == 1
+            assert "lanes" in plan
+            continue
+        assert len(ran) == sum(call["times"] for call in plan["calls"])
+        of_weight = {entry == "grad_weight" for _, entry, _ in ran}
+        assert of_weight == {direction == "grad_weight"}
+
+
+@pytest.mark.parametrize("name", BY_WINOGRAD)
+def test_tiles_of_winograd_are_those_of_its_calls(name, ran):
+    found = plans_of(name, "winograd")
+    groups = OF_BOTH[name][-1].get("groups", 1)
+    for direction, run in runs(*OF_BOTH[name], "winograd").items():
+        plan = found[direction]
+        if plan["algorithm"] == "direct":
+            continue
+        ran.clear()
+        run()
+        want = []
+        for _, _, args in ran:
+            if direction == "grad_weight":
+                _, y, weight, _, stride, *_ = args
+            else:
+                _, weight, _, _, y, _, _, _, stride, *_ = args
+            size, kernel = y.shape[2:], weight.shape[3:]
+            taps = tuple(k // s for k, s in zip(kernel, stride, strict=True))
+            points, outputs = zip(*map(least_products, size, taps), strict=True)
+            tiles = tuple(-(-n // m) for n, m in zip(size, outputs, strict=True))
+            channels = math.prod(weight.shape[1:3])
+            products = groups * channels * len(y) * math.prod((*points, *tiles, *stride))
+            want.append((outputs, taps, points, tiles, math.prod(stride), products))
+        got = [
+            tuple(call[key] for key in ("outputs", "taps", "points", "tiles", "phases", "products"))
+            for call in plan["calls"]
+            for _ in range(call["times"])
+        ]
+        assert sorted(got) == sorted(want)
+
+
+@pytest.mark.parametrize("dtype", ["f", "d"])
+@pytest.mark.parametrize("num_threads", [1, 2, 5])
+@pytest.mark.parametrize("name", BY_WINOGRAD)
+def test_memory_of_winograd_is_what_its_calls_take(name, num_threads, dtype):
+    line = 64  # to begin on one
+    kernel = _kernels.winograd[dtype]
+    found = figures_of(name, "winograd", dtype=dtype, num_threads=num_threads)
+    for direction, run in runs(*OF_BOTH[name], "winograd", dtype, num_threads).items():
+        if found[direction]["algorithm"] == "direct":
+            continue
+        kernel.scratch_bytes()
+        run()
+        wanted = []
+        for call in found[direction]["calls"]:
+            shared = call.get("part_bytes", 0)
+            if call.get("transformed") == "once":
+                shared += call["filter_bytes"]
+            wanted.append(shared + found["num_threads"] * call["scratch_bytes"] + line)
+        assert kernel.scratch_bytes() == max(wanted)
+
+
+@pytest.mark.parametrize("name", ["many channels", "groups", "stride", "uneven", "3-D"])
+def test_figures_of_winograd_are_possible(name):
+    *_, options = OF_BOTH[name]
+    groups, size, line = options.get("groups", 1), 4, 64
+    for direction, plan in plans_of(name, "winograd", num_threads=2).items():
+        for call in plan["calls"]:
+            width = call["vectors"] * call["lane_count"]
+            assert call["blocks"] == -(-call["channels"] // width)
+            assert 1 <= call["chunk"] <= call["channels"]
+            cells = math.prod(call["points"]) * call["phases"] * width  # of an input channel
+            if direction == "grad_weight":
+                assert 1 <= call["in_chunk"] <= call["in_channels"]
+                chunks = -(-call["in_channels"] // call["in_chunk"])
+                chunks *= -(-call["channels"] // call["chunk"])
+                assert call["tasks"] == groups * chunks * call["parts"]
+                assert call["parts"] <= call["units"]
+                blocks = -(-call["chunk"] // width)
+                assert call["sum_bytes"] >= blocks * call["in_chunk"] * cells * size
+                assert call["sum_bytes"] < call["scratch_bytes"]
+                continue
+            once = call["transformed"] == "once"
+            blocks = groups * call["blocks"] if once else -(-call["chunk"] // width)
+            least = blocks * call["in_channels"] * cells * size
+            assert least <= call["filter_bytes"]
+            assert call["filter_bytes"] < least + 2 * line * blocks * math.prod(call["points"])
+            assert call["scratch_bytes"] > (0 if once else call["filter_bytes"])
+            images = OF_BOTH[name][1][0]
+            tiles = images * math.prod(call["tiles"])
+            each = groups * -(-call["channels"] // call["chunk"])
+            assert once == (call["tasks"] > each)
+            assert call["tasks"] * call["task_tiles"] >= each * tiles
+
+
+def test_threads_cut_the_work_of_winograd_and_decide_no_sum():
+    for name in ("many channels", "stride", "uneven"):
+        one, *others = (plans_of(name, "winograd", num_threads=number) for number in (1, 2, 5))
+        for other in others:
+            assert one["grad_weight"] == other["grad_weight"]
+            for direction in ("forward", "grad_input"):
+                assert one[direction]["gain"] == other[direction]["gain"]
+                calls = [*zip(one[direction]["calls"], other[direction]["calls"], strict=True)]
+                for key in ("times", "outputs", "taps", "products", "vectors", "blocks"):
+                    assert all(a[key] == b[key] for a, b in calls)
+
+
+@pytest.mark.parametrize("name", ["many channels", "few channels", "stride", "uneven"])
+def test_gain_is_what_auto_goes_by(name, ran, monkeypatch):
+    for direction, run in runs(*OF_BOTH[name], "auto").items():
+        plan = plans_of(name, "auto")[direction]
+        assert (plan["algorithm"] == "winograd") == (plan["gain"] >= _winograd.WORTHWHILE)
+        for worthwhile, algorithm in (
+            (plan["gain"], "winograd"),
+            (np.nextafter(plan["gain"], np.inf), "direct"),
+        ):
+            with monkeypatch.context() as patch:
+                patch.setattr(_winograd, "WORTHWHILE", worthwhile)
+                assert plans_of(name, "auto")[direction]["algorithm"] == algorithm
+                ran.clear()
+                run()
+                assert {each for each, *_ in ran} == {algorithm}
+
+
+def test_no_gain_where_winograd_cannot_run():
+    for name in DIRECT_ALONE:
+        assert {plan["gain"] for plan in plans_of(name, "auto").values()} == {None}
+    found = plans_of("many phases", "winograd")
+    assert found["forward"]["gain"] is found["grad_weight"]["gain"] is None
+    assert found["grad_input"]["gain"] < 1
+
+
+@isas.choices_of_avx512
+def test_what_is_known_beforehand_of_winograd():
+    problem = layers.problems.parse("mb4ic64ih56oc64kh3ph1")
+    found = figures(problem, algorithm="auto")
+    for direction in PASSES:
+        plan = found[direction]
+        assert plan["gain"] > 2
+        (call,) = plan["calls"]
+        assert (call["times"], call["phases"]) == (1, 1)
+        assert call["outputs"] == (1, 4, 4)
+        assert call["points"] == (1, 6, 6)
+        assert call["tiles"] == (1, 14, 14)
+        assert call["products"] * 4 == found["multiply_adds"]
+    few = figures(layers.problems.parse("mb4ic3ih56oc64kh3ph1"), algorithm="auto")
+    assert all(few[direction]["algorithm"] == "direct" for direction in PASSES)
+
+
+def test_a_transposed_convolution_by_winograd_runs_on_the_other_s_kernels():
+    options = {"stride": 2, "padding": 1, "algorithm": "winograd", "mode": "dicts"}
+    found = fastconv.explain("conv2d", (3, 20, 16, 16), (36, 20, 4, 4), **options)
+    transposed = fastconv.explain("conv_transpose2d", (3, 36, 8, 8), (36, 20, 4, 4), **options)
+    assert transposed["forward"] == found["grad_input"]
+    assert transposed["grad_input"] == found["forward"]
+    assert transposed["grad_weight"] == found["grad_weight"]
+
+
+def test_the_algorithm_is_the_package_s_unless_named():
+    problem = ("conv2d", (2, 8, 12, 12), (8, 8, 3, 3))
+
+    def asked(**options):
+        found = fastconv.explain(*problem, mode="dicts", **options)
+        return found["algorithm"], found["forward"]["algorithm"]
+
+    assert asked() == ("direct", "direct")
+    with fastconv.algorithm("winograd"):
+        assert asked() == ("winograd", "winograd")
+        assert asked(algorithm="direct") == ("direct", "direct")
+    try:
+        fastconv.set_algorithm("auto")
+        assert asked()[0] == "auto"
+    finally:
+        fastconv.set_algorithm(None)
+    assert asked() == ("direct", "direct")
+
+
+@pytest.mark.parametrize("name", DIRECT_ALONE)
+def test_winograd_that_cannot_be_is_the_operation_s_error(name):
+    messages = []
+    with pytest.raises(ValueError, match="explain: algorithm='winograd' needs 2 or 3") as caught:
+        plans_of(name, "winograd")
+    messages.append(str(caught.value))
+    with pytest.raises(ValueError, match="conv2d: algorithm='winograd' needs 2 or 3") as caught:
+        runs(*OF_BOTH[name], "winograd")["forward"]()
+    messages.append(str(caught.value))
+    assert messages[0].removeprefix("explain") == messages[1].removeprefix("conv2d")
+
+
+def test_nothing_of_the_problem_s_size_is_allocated_for_winograd():
+    tracemalloc.start()
+    try:
+        fastconv.explain(
+            "conv3d", (1000, 512, 512, 512, 512), (512, 512, 3, 4, 6), padding=1,
+            stride=(1, 2, 2), algorithm="winograd", mode="dicts",
+        )  # fmt: skip
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**20
+
+
+# --------------------------------------------------------------------------------------- words
+
+
 def said(capsys, *arguments, **options):
     """{pass: {label: words}}, and the lines before them."""
     assert fastconv.explain(*arguments, **options) is None
@@ -225,6 +536,67 @@ def test_words_agree_with_figures(name, layout, capsys):
             assert ("padding" in lines) == (plan["in_padding"] > 0)
 
 
+@pytest.mark.parametrize("algorithm", ["direct", "winograd", "auto"])
+@pytest.mark.parametrize("name", BY_WINOGRAD)
+def test_words_name_the_algorithm_and_its_figures(name, algorithm, capsys):
+    *problem, arguments = OF_BOTH[name]
+    head, words = said(capsys, *problem, **arguments, algorithm=algorithm)
+    assert f"algorithm {algorithm};" in head
+    for direction, plan in plans_of(name, algorithm).items():
+        lines = words[direction]
+        assert lines["algorithm"].startswith(plan["algorithm"])
+        if plan.get("gain") is not None:
+            assert f"{plan['gain']:.2f} times as fast" in lines["algorithm"]
+            below = plan["algorithm"] == "direct"
+            assert ("below 1.15" in lines["algorithm"]) == below
+        if plan["algorithm"] == "direct":
+            assert "products" not in lines
+            continue
+        # Of the last call, which overwrote the lines of the others.
+        call, every = plan["calls"][-1], sum(each["times"] for each in plan["calls"])
+        axes = [axis for axis, points in enumerate(call["points"]) if points > 1]
+        outputs, taps, tiles = (
+            [call[key][axis] for axis in axes] for key in ("outputs", "taps", "tiles")
+        )
+        products = [math.prod(call["points"]), math.prod(outputs) * math.prod(taps)]
+        assert numbers(lines["tile"]) == [*outputs, *taps, *products]
+        assert ("adjoint" in lines["tile"]) == (direction == "grad_weight")
+        lanes = [call[key] for key in ("channels", "lane_count")]
+        assert numbers(lines["lanes"])[:2] == lanes
+        assert numbers(lines["lanes"])[-2:] == [call["blocks"], call["vectors"]]
+        assert numbers(lines["tiles"]) == tiles
+        assert numbers(lines["tasks"])[0] == call["tasks"]
+        phases = [call["times"]] * (call["times"] < every) + [every] if every > 1 else []
+        phases = [call["phases"]] if call["phases"] > 1 else phases
+        assert numbers(lines.get("phases", "")) == phases
+        if direction == "grad_weight":
+            assert numbers(lines["units"]) == [call["units"], call["unit_tiles"]]
+        else:
+            assert lines["weights"].startswith(f"transformed {call['transformed']}, ")
+
+
+def test_words_say_why_a_pass_is_direct(capsys):
+    for name in DIRECT_ALONE:
+        *problem, arguments = OF_BOTH[name]
+        for lines in said(capsys, *problem, **arguments, algorithm="auto")[1].values():
+            assert "needs 2 or 3 taps for each stride" in lines["algorithm"]
+    *problem, arguments = OF_BOTH["many phases"]
+    _, words = said(capsys, *problem, **arguments, algorithm="winograd")
+    assert "of 256 taps at most" in words["forward"]["algorithm"]
+    assert words["grad_input"]["algorithm"].startswith("winograd")
+
+
+def test_words_tell_of_zeros_for_taps(capsys):
+    # The two phases along an axis have 2 and 1 taps, or 2 and 2, ...; those to be summed as many.
+    for kernel, of_sums, of_one in ((3, True, True), (4, False, False), (5, True, False)):
+        _, words = said(
+            capsys, "conv2d", (2, 8, 13, 14), (8, 8, kernel, kernel), stride=2, padding=2,
+            algorithm="winograd",
+        )  # fmt: skip
+        lacking = {direction: "taps" in lines for direction, lines in words.items()}
+        assert lacking == {"forward": of_sums, "grad_input": of_one, "grad_weight": of_sums}
+
+
 def test_little_work_is_said_to_run_on_one_thread(capsys):
     head, _ = said(capsys, "conv1d", (1, 2, 9), (3, 2, 3))
     assert "1 thread, as work is little" in head
@@ -264,6 +636,7 @@ GOOD = {
         ("dtype", "words", TypeError),
         ("dtype", None, TypeError),
         ("num_threads", 0, ValueError),
+        ("algorithm", "fast", ValueError),
         ("mode", "file", ValueError),
     ],
 )
@@ -294,6 +667,20 @@ def test_the_command_line(capsys):
     assert words.strip() == by_name.strip()
     want = figures(layers.problems.parse(string), layout="channels_last", num_threads=2)
     assert json.loads(last) == json.loads(json.dumps(want))
+
+
+def test_the_algorithm_of_the_command_line(capsys):
+    string = "mb4ic64ih56oc64kh3ph1"
+    assert main(["explain", string, "--algorithm", "winograd", "--json"]) == 0
+    words, _, last = capsys.readouterr().out.strip().rpartition("\n")
+    assert words.count("winograd, expected to be") == 3
+    want = figures(layers.problems.parse(string), algorithm="winograd")
+    assert json.loads(last) == json.loads(json.dumps(want))
+    with pytest.raises(SystemExit):
+        main(["explain", string, "--algorithm", "fast"])
+    assert "--algorithm: invalid choice: 'fast'" in capsys.readouterr().err
+    assert main(["explain", "mb2ic4ih9oc4kh5", "--algorithm", "winograd"]) == 2
+    assert "algorithm='winograd' needs 2 or 3 taps" in capsys.readouterr().err
 
 
 def test_a_problem_that_is_none(capsys):

@@ -50,6 +50,7 @@ cdef dict correlate_choices(correlate_t* self):
     cdef const axis_t* axis = &self.window.axis[0]
     cdef bint slides = self.rows and self.width == 1 and axis[1].block >= SLIDE_ROWS
     cdef dict said = {
+        "algorithm": "direct",
         "lanes": "groups" if self.lanewise else "columns" if self.rows else "channels",
         "cost": lane_costs(self.by_channel, self.by_row, self.by_lane),
         "columns": axis[2].grid,
@@ -108,6 +109,7 @@ cdef dict weight_choices(const grad_weight_t* self, bint exchanged):
         rows = even(self.p.in_channels * (self.n_taps if self.mixed else 1),
                     tallest_lanewise(self.nv, False) if self.lanewise else tallest(1, self.nv))
     return {
+        "algorithm": "direct",
         "exchanged": exchanged,
         "lanes": "groups" if self.lanewise else "columns" if self.dots else "channels",
         "cost": lane_costs(self.by_tile, self.by_dots, self.by_lane),

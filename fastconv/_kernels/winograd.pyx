@@ -22,6 +22,8 @@
 #
 # d) What is behind a convolution can run with it, image by image, as for the direct kernels
 #    (conv_images.pxi).
+#
+# e) What the planners chose is handed out as a dict (winograd_explain.pxi), for fastconv.explain.
 """
 
 from cython.parallel cimport prange
@@ -62,6 +64,7 @@ include "norm_moments.pxi"
 include "norm_scale.pxi"
 include "winograd_of_images.pxi"
 include "conv_images.pxi"
+include "winograd_explain.pxi"
 
 
 cdef int run_correlate(const conv_t* p, const real[:, :, :, :, :] x,
@@ -176,6 +179,22 @@ def grad_weight(const real[:, :, :, :, :] x, const real[:, :, :, :, :] grad_outp
         status = winograd_grad_weight(&p, &x[0, 0, 0, 0, 0], &grad_output[0, 0, 0, 0, 0],
                                       &grad[0, 0, 0, 0, 0, 0], bias, num_threads)
     return status
+
+
+# What a call with these sizes, those of `gains`, would do, as plain numbers (winograd_explain.pxi).
+
+def plan_correlate(idx_t batch, idx_t groups, idx_t in_channels, idx_t out_channels, tuple kernel,
+                   tuple stride, tuple out_size, int num_threads):
+    cdef conv_t p = bare_problem(batch, groups, in_channels, out_channels, kernel, stride,
+                                 out_size)
+    return explain_correlate(&p, num_threads)
+
+
+def plan_grad_weight(idx_t batch, idx_t groups, idx_t in_channels, idx_t out_channels,
+                     tuple kernel, tuple stride, tuple out_size):
+    cdef conv_t p = bare_problem(batch, groups, in_channels, out_channels, kernel, stride,
+                                 out_size)
+    return explain_grad_weight(&p)
 
 
 include "conv_images_entries.pxi"

@@ -105,6 +105,31 @@ cdef idx_t lay_out_grad(const winograd_grad_t* self, real* scratch,
     return round_up(at, ALIGN)
 
 
+cdef idx_t task_sums(const winograd_grad_t* self) noexcept nogil:
+    """Elements."""
+    return self.k_chunk * self.sum_block
+
+
+cdef idx_t grad_task_elements(const winograd_grad_t* self) noexcept nogil:
+    """Of the scratch of a thread."""
+    cdef grad_workshop_t shop
+    return task_sums(self) + lay_out_grad(self, NULL, &shop)
+
+
+cdef idx_t later_parts(const winograd_grad_t* self) noexcept nogil:
+    """Elements of all parts but the first, which is the gradient itself."""
+    return round_up((self.n_parts - 1) * self.part_elements, ALIGN)
+
+
+cdef idx_t bias_elements(const winograd_grad_t* self) noexcept nogil:
+    """Of the sums of grad_output."""
+    return round_up(self.n_parts * self.part_biases, ALIGN)
+
+
+cdef idx_t grad_tasks(const winograd_grad_t* self) noexcept nogil:
+    return self.base.p.groups * self.k_chunks * self.c_chunks * self.n_parts
+
+
 cdef void add_products(const winograd_grad_t* self, idx_t tiles, idx_t channels, idx_t width,
                        const real* input, const real* grad_output, real* sums) noexcept nogil:
     """One block of out channels at every point."""
@@ -246,7 +271,7 @@ cdef void winograd_grad_task(const winograd_grad_t* self, idx_t index, const rea
 
     scratch: its sums, and what `add_units` needs.  `biases`: [part][group][block][lane], or NULL.
     """
-    cdef idx_t part = index % self.n_parts, elements = self.k_chunk * self.sum_block
+    cdef idx_t part = index % self.n_parts, elements = task_sums(self)
     cdef share_of_weights_t share = find_share(self, index // self.n_parts)
     cdef grad_workshop_t shop
     cdef real* sums = scratch
@@ -305,8 +330,7 @@ cdef int winograd_grad_weight(const conv_t* problem, const real* x, const real* 
                               real* grad_bias, int num_threads) noexcept nogil:
     """grad is C-contiguous: (G, O, I, *kernel); grad_bias may be NULL."""
     cdef winograd_grad_t self
-    cdef grad_workshop_t shop
-    cdef idx_t i, elements, shared, share = 4096
+    cdef idx_t i, elements, share = 4096
     cdef unsigned mode
     cdef shares_t shares
     cdef void* memory
@@ -314,18 +338,15 @@ cdef int winograd_grad_weight(const conv_t* problem, const real* x, const real* 
     cdef real* biases
     cdef real* scratch
     winograd_grad_plan(&self, problem)
-    elements = self.k_chunk * self.sum_block + lay_out_grad(&self, NULL, &shop)
-    shared = round_up((self.n_parts - 1) * self.part_elements, ALIGN)
+    elements = grad_task_elements(&self)
     memory = take_scratch(<size_t> (
-        shared + round_up(self.n_parts * self.part_biases, ALIGN) + num_threads * elements)
-        * sizeof(real) + ALIGN)
+        later_parts(&self) + bias_elements(&self) + num_threads * elements) * sizeof(real) + ALIGN)
     if memory == NULL:
         return NO_MEMORY
     parts = <real*> aligned(memory)
-    biases = parts + shared
-    scratch = biases + round_up(self.n_parts * self.part_biases, ALIGN)
-    share_out(&shares, self.base.p.groups * self.k_chunks * self.c_chunks * self.n_parts,
-              num_threads)
+    biases = parts + later_parts(&self)
+    scratch = biases + bias_elements(&self)
+    share_out(&shares, grad_tasks(&self), num_threads)
     for i in prange(num_threads, num_threads=num_threads, schedule="static", chunksize=1):
         winograd_grad_share(&self, i, &shares, x, g, grad, parts,
                             biases if grad_bias != NULL else NULL,

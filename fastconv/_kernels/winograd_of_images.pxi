@@ -60,7 +60,7 @@ cdef int weigher_plan(weigher_t* self, const conv_t* problem, bint weight,
     winograd_grad_plan(&self.plan, problem)
     self.plan.n_parts = 1
     self.weight, self.bias = weight, bias
-    self.task_sums = self.plan.k_chunk * self.plan.sum_block
+    self.task_sums = task_sums(&self.plan)
     return OK
 
 

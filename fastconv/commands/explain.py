@@ -1,11 +1,13 @@
 """`fastconv explain`."""
 
 import fastconv
+from fastconv._algorithm import ALGORITHMS
 from fastconv.bench import DTYPES, LAYOUTS, problems
 from fastconv.commands import common
 
 DESCRIPTION = (
-    "What the planner chose for each pass: lanes, tile, tasks, memory. Nothing is computed."
+    "What the planner chose for each pass: algorithm, lanes, tile, tasks, memory. Nothing is "
+    "computed."
 )
 
 
@@ -19,6 +21,11 @@ def add_options(parser):
         "--layout", choices=LAYOUTS, default="nchw", help="of the arrays (default: %(default)s)"
     )
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="default: %(default)s")
+    parser.add_argument(
+        "--algorithm",
+        choices=ALGORITHMS,
+        help="of the convolution (default: FASTCONV_ALGORITHM, else direct)",
+    )
     common.with_threads(parser)
     common.with_json(parser)
 
@@ -32,6 +39,7 @@ def run(args):
         "layout": args.layout,
         "dtype": args.dtype,
         "num_threads": args.num_threads,
+        "algorithm": args.algorithm,
         **problem.arguments,
     }
     fastconv.explain(**request)

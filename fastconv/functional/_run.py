@@ -86,18 +86,18 @@ def run_grad_input(
     check_status(geometry.op, status)
 
 
-def plans(geometry, wide, narrow, weight, threads):
-    """What each kernel would do, by its name; the arrays lend shapes and strides, not elements."""
-    kernel = _kernels.conv[wide.dtype.char]
+def plan(geometry, kernel, wide, narrow, weight, threads):
+    """What one of the kernels would do; the arrays lend shapes and strides, not elements."""
     wide, narrow = _arrays.expand_space(wide), _arrays.expand_space(narrow)
     weight = filters(weight, geometry.groups)
-    args = (*geometry.kernel_args, threads)
-    found = {
-        "forward": kernel.plan_forward(wide, weight, narrow, *args),
-        "grad_input": kernel.plan_grad_input(narrow, regrouped(weight), wide, *args),
-        "grad_weight": kernel.plan_grad_weight(wide, narrow, weight, *args),
-    }
-    if None in found.values():
+    arrays = {
+        "forward": (wide, weight, narrow),
+        "grad_input": (narrow, regrouped(weight), wide),
+        "grad_weight": (wide, narrow, weight),
+    }[kernel]
+    door = _kernels.conv[wide.dtype.char]
+    found = getattr(door, f"plan_{kernel}")(*arrays, *geometry.kernel_args, threads)
+    if found is None:
         raise MemoryError(f"{geometry.op}: no memory for the tables of a plan")
     return found
 

@@ -1,8 +1,8 @@
 """Winograd's algorithm behind the convolutions: where it applies, and the calls of its kernels.
 
-The three functions are those of `fastconv.functional._run` with the same arguments, so a caller
-asks `choose` for the module that a pass shall run by.  Under a stride s, cells of the wide side of
-equal remainder modulo s are a phase, which meets every s-th tap (Shi et al. 2016, "Is the
+The three functions and `plan` are those of `fastconv.functional._run` with the same arguments, so a
+caller asks `choose` for the module that a pass shall run by.  Under a stride s, cells of the wide
+side of equal remainder modulo s are a phase, which meets every s-th tap (Shi et al. 2016, "Is the
 deconvolution layer the same as a convolutional layer?"): a transposed convolution is one ordinary
 convolution for each phase, and a convolution is their sum.  So filters of 2 or 3 taps in each phase
 will do.
@@ -13,6 +13,7 @@ import math
 import sys
 from collections import Counter
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,19 @@ from fastconv.functional import _arrays, _run
 LEAST_TAPS, MOST_TAPS = 2, 3  # of a phase along each axis
 WHOLE_TAPS = 256  # of all phases, where they are summed
 WORTHWHILE = 1.15  # expected gain, as a ratio of times
+
+
+class Phase(NamedTuple):
+    """A phase of the wide side, along one axis or all: what one convolution of stride 1 gives."""
+
+    cells: slice
+    taps: slice
+    kernel: int
+    pad: int
+    size: int
+
+
+ABSENT = Phase(slice(None), slice(None), 1, 0, 1)  # the phase of an axis that is absent
 
 
 def check(geometry, algorithm):
@@ -42,18 +56,18 @@ def check(geometry, algorithm):
 def choose(geometry, algorithm, kernel):
     """The module whose `run_<kernel>` shall do the work: this one, or `_run`.
 
-    `algorithm` is what `check` returned.  The passes that sum over phases are direct where these
-    have more taps than the kernels hold.  The choice does not depend on the number of threads.
+    `algorithm` is what `check` returned.  The choice does not depend on the number of threads.
     """
-    if algorithm == "direct" or 0 in geometry.wide_shape or 0 in geometry.narrow_shape:
-        return _run
-    if not _applies(geometry):
-        return _run
-    if kernel != "grad_input" and math.prod(_whole_kernel(geometry)) > WHOLE_TAPS:
+    if algorithm == "direct" or not _can_run(geometry, kernel):
         return _run
     if algorithm == "auto" and _gain(geometry, kernel) < WORTHWHILE:
         return _run
     return sys.modules[__name__]
+
+
+def gain(geometry, kernel):
+    """What `choose` compares with WORTHWHILE; None where only the direct kernels can run."""
+    return _gain(geometry, kernel) if _can_run(geometry, kernel) else None
 
 
 def run_forward(geometry, x, filters, bias, y, num_threads, slope=1.0, gate=None, kept=None):
@@ -77,20 +91,14 @@ def run_grad_input(
     threads = _threads.effective(geometry.op, num_threads, geometry.work)
     g, grad = _arrays.expand_space(grad_output), _arrays.expand_space(grad)
     gate, plus = _run._gate(gate, slope, plus)
-    stride, _, pad = geometry.kernel_args
-    for phase in itertools.product(*map(range, stride)):
-        part = (..., *(slice(f, None, s) for f, s in zip(phase, stride, strict=True)))
-        if not grad[part].size:
-            continue
-        # Output f + s m reads tap r + s q at input m + first - q.
-        first, taps = zip(*map(_phase, phase, stride, pad), strict=True)
-        own = filters[(..., *(slice(r, None, s) for r, s in zip(taps, stride, strict=True)))]
-        own = _extended(own, [max(LEAST_TAPS, n) for n in own.shape[6 - len(geometry.kernel) :]])
+    for axes in itertools.product(*_phases(geometry)):
+        phase = Phase(*zip(*axes, strict=True))
+        part = (..., *phase.cells)
+        own = _extended(filters[(..., *phase.taps)], phase.kernel)
         status = kernel.forward(
             g, _run.regrouped(own), None, bias, grad[part],
             *(None if each is None else each[part] for each in (gate, plus)), slope, (1, 1, 1),
-            tuple(n - 1 - f for n, f in zip(own.shape[3:], first, strict=True)),
-            threads,
+            phase.pad, threads,
         )  # fmt: skip
         _run.check_status(geometry.op, status)
 
@@ -113,6 +121,22 @@ def run_grad_weight(geometry, x, grad_output, weight, needs, num_threads):
     if grad_weight.shape != weight.shape:
         grad_weight = grad_weight[tuple(map(slice, weight.shape))].copy()
     return grad_weight, grad_bias
+
+
+def plan(geometry, kernel, wide, narrow, weight, threads):
+    """What the calls of a kernel would do, those that do the same counted; arrays are not read."""
+    door = _kernels.winograd[weight.dtype.char]
+    calls = Counter()
+    for sizes, times in _problems(geometry, kernel):
+        if kernel == "grad_weight":
+            call = door.plan_grad_weight(*sizes)
+        else:
+            call = door.plan_correlate(*sizes, threads)
+        calls[tuple(call.items())] += times
+    return {
+        "algorithm": "winograd",
+        "calls": [{"times": times, **dict(call)} for call, times in calls.items()],
+    }
 
 
 class KeptFilters:
@@ -143,14 +167,68 @@ def _applies(geometry):
     )
 
 
+def _can_run(geometry, kernel):
+    """Whether these kernels can; those that sum over phases hold so many taps and no more."""
+    if 0 in geometry.wide_shape or 0 in geometry.narrow_shape or not _applies(geometry):
+        return False
+    return kernel == "grad_input" or math.prod(_whole_kernel(geometry)) <= WHOLE_TAPS
+
+
 def _whole_kernel(geometry):
     """The kernel size that gives all phases the same taps."""
     return tuple(n * s for n, s in zip(_taps(geometry), geometry.stride, strict=True))
 
 
-def _phase(f, stride, pad):
-    """(first input of output f, its first tap) of a phase along one axis."""
-    return divmod(f + pad, stride)
+def _phases(geometry):
+    """Of the wide side, along each of three axes: those that have cells."""
+    stride, _, pad = geometry.kernel_args
+    missing = 3 - len(geometry.kernel)
+    axes = zip(geometry.wide, geometry.kernel, stride[missing:], pad[missing:], strict=True)
+    return [[ABSENT]] * missing + [[*_phases_along(*axis)] for axis in axes]
+
+
+def _phases_along(wide, kernel, stride, pad):
+    for cell in range(min(wide, stride)):
+        # Cell f + s m reads tap r + s q at position m + first - q of the narrow side.
+        first, tap = divmod(cell + pad, stride)
+        taps = max(LEAST_TAPS, -(-(kernel - tap) // stride))
+        yield Phase(
+            slice(cell, None, stride), slice(tap, None, stride), taps, taps - 1 - first,
+            -(-(wide - cell) // stride),
+        )  # fmt: skip
+
+
+def _sizes(geometry, channels, *axes):
+    """As the planners take them: (batch, groups, *channels of a group, kernel, stride, size)."""
+    return (
+        geometry.batch,
+        geometry.groups,
+        *(count // geometry.groups for count in channels),
+        *((1,) * (3 - len(each)) + each for each in axes),
+    )
+
+
+def _whole_sizes(geometry):
+    """Of the problem in which phases are summed."""
+    channels = geometry.wide_channels, geometry.narrow_channels
+    return _sizes(geometry, channels, _whole_kernel(geometry), geometry.stride, geometry.narrow)
+
+
+def _phase_sizes(geometry, kernel, size):
+    """Of the problem of one phase."""
+    channels = geometry.narrow_channels, geometry.wide_channels
+    return _sizes(geometry, channels, kernel, (1, 1, 1), size)
+
+
+def _problems(geometry, kernel):
+    """(sizes, how many of the kernel's calls have these)."""
+    if kernel != "grad_input":
+        yield _whole_sizes(geometry), 1
+        return
+    axes = [Counter((each.kernel, each.size) for each in axis) for axis in _phases(geometry)]
+    for alike in itertools.product(*map(Counter.items, axes)):
+        kinds, counts = zip(*alike, strict=True)
+        yield _phase_sizes(geometry, *zip(*kinds, strict=True)), math.prod(counts)
 
 
 def _extended(filters, kernel):
@@ -164,25 +242,13 @@ def _extended(filters, kernel):
 @lru_cache(1024)
 def _gain(geometry, kernel):
     """How much faster winograd is expected to be, as a ratio of times."""
-    wide, narrow = (
-        count // geometry.groups for count in (geometry.wide_channels, geometry.narrow_channels)
-    )
-    missing = (1,) * (3 - len(geometry.kernel))
-    ones = (1,) * len(geometry.kernel)
-
-    def gains(channels, kernel, stride, space):
-        return _kernels.winograd["f"].gains(
-            geometry.batch, geometry.groups, *channels, missing + kernel, missing + stride,
-            missing + space,
-        )  # fmt: skip
-
+    gains = _kernels.winograd["f"].gains
     used = math.prod(geometry.kernel)
     if kernel != "grad_input":
-        whole = _whole_kernel(geometry)
-        correlate, grad_weight = gains((wide, narrow), whole, geometry.stride, geometry.narrow)
+        correlate, grad_weight = gains(*_whole_sizes(geometry))
         # The direct kernels leave out the taps that are missing.
         ratio = grad_weight if kernel == "grad_weight" else correlate
-        return ratio * used / math.prod(whole)
+        return ratio * used / math.prod(_whole_kernel(geometry))
     space = tuple(-(-n // s) for n, s in zip(geometry.wide, geometry.stride, strict=True))
     phases = Counter(
         itertools.product(
@@ -194,7 +260,7 @@ def _gain(geometry, kernel):
     )
     # In the time of one tap of the direct kernels.
     own = sum(
-        count * math.prod(taps) / gains((narrow, wide), taps, ones, space)[0]
+        count * math.prod(taps) / gains(*_phase_sizes(geometry, taps, space))[0]
         for taps, count in phases.items()
     )
     return used / own

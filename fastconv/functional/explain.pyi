@@ -3,12 +3,11 @@ from typing import Any
 
 from numpy.typing import DTypeLike
 
-from fastconv._typing import Padding, Sizes
+from fastconv._typing import Algorithm, Padding, Sizes
 
 __all__ = ["explain"]
 
 OPERATIONS: Any
-OF_LANES: dict[Any, Any]
 LAYOUTS: tuple[Any, ...]
 
 def explain(
@@ -24,5 +23,6 @@ def explain(
     layout: str = "nchw",
     dtype: DTypeLike = ...,
     num_threads: int | None = None,
+    algorithm: Algorithm | None = None,
     mode: str = "stdout",
 ) -> dict[str, Any] | None: ...
