@@ -56,7 +56,8 @@ cdef dict correlate_choices(correlate_t* self):
         "columns": axis[2].grid,
         "channels": self.p.out_channels,
         "lane_count": LANES,
-        "vectors": 1 if self.lanewise else self.nv,
+        "vectors": 1 if self.lanewise else self.stack if self.stack > 1 else self.nv,
+        "stacked": self.rows and self.stack > 1,
         "rows": (SLIDE_ROWS if slides else tallest_lanewise(1, rolls(self)) if self.lanewise
                  else self.px),
         "chain": self.chains[0].length,

@@ -171,6 +171,8 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
     self.by_lane = lanewise_cost(p, reduction, columns) if lanewise_possible(p) else 0
     self.lanewise = 0 < self.by_lane < min(by_row, by_channel)
     self.rows = not self.lanewise and by_row < by_channel
+    if not self.rows:
+        self.stack = 1
     self.filters = k
     if self.lanewise:
         self.nv = lanewise_vectors(p)

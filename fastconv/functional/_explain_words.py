@@ -215,8 +215,9 @@ def _tile(plan, across, of_each_tap=False):
     sums = plan["rows"] * plan["vectors"] * (chain if of_each_tap else 1)
     rows = plan["rows_of"] if plan["rows"] > 1 else plan["rows_of"].removesuffix("s")
     taps = f"; {chain} neighbouring taps share what is loaded" if chain > 1 else ""
+    each = ", one of each row of output" if plan.get("stacked") else ""
     return (
-        f"{plan['rows']} {rows} by {_plural(plan['vectors'], across)}: "
+        f"{plan['rows']} {rows} by {_plural(plan['vectors'], across)}{each}: "
         f"{_plural(sums, 'sum')} in registers{taps}"
     )
 
