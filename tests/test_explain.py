@@ -123,8 +123,15 @@ def test_what_is_known_beforehand():
     assert found["grad_weight"]["skips_padding"]
     pointwise = plans(PROBLEMS["res4_1x1"], layout="channels_last")
     assert all(plan["in_place"] for plan in pointwise.values())
-    depthwise = plans(PROBLEMS["dw3x3"])
-    assert {plan["lanes"] for plan in depthwise.values()} == {"columns"}
+    # Planes of many groups are turned to pixels; of a few they are not.
+    for groups, lanes in ((64, "groups"), (4, "columns")):
+        depthwise = fastconv.explain(
+            "conv2d", (1, groups, 56, 56), (groups, 1, 3, 3), padding=1, groups=groups,
+            mode="dicts",
+        )  # fmt: skip
+        passes = [depthwise[name] for name in ("forward", "grad_input", "grad_weight")]
+        assert {plan["lanes"] for plan in passes} == {lanes}
+        assert {plan["turned"] for plan in passes} == {lanes == "groups"}
     for name in ("dw3x3", "resnext"):
         small = plans(PROBLEMS[name], layout="channels_last")
         assert {plan["lanes"] for plan in small.values()} == {"groups"}

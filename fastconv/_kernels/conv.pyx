@@ -25,14 +25,15 @@
 #    Where a filter has one tap, grad_weight may exchange its two arrays: the lanes are then input
 #    channels, side by side in the weights as in the tile.
 #
-#    Small groups of a channels-last input (conv_lanewise.pxi): lanes are the output channels of all
-#    groups side by side, and `a` brings vectors, as each lane has inputs of its own:
+#    Small groups of a channels-last input, and many planes of a depthwise convolution
+#    (conv_lanewise.pxi): lanes are the output channels of all groups side by side, and `a` brings
+#    vectors, as each lane has inputs of its own:
 #
 #    | correlate               | pixels of one output row| packed weights, out channels |
 #    | grad_weight             | taps and input channels | grad_output, out channels    |
 #
-# b) `correlate` (conv_plan.pxi, conv_taps.pxi, conv_pack.pxi, conv_correlate.pxi) is both forward
-#    and grad_input.  Forward moves a window by `stride`; grad_input moves a window by 1 over a
+# b) `correlate` (conv_plan.pxi, conv_taps.pxi, conv_pack.pxi, conv_correlate.pxi, and the lanes in
+#    conv_channel_lanes.pxi and conv_row_lanes.pxi) is both forward and grad_input.  Forward moves a window by `stride`; grad_input moves a window by 1 over a
 #    grad_output stretched by `stretch`, with regrouped filters.  The zeros of stretching are never
 #    stored: output positions of equal remainder modulo `stretch` form a phase, and a phase only sees
 #    the taps that meet its input cells.

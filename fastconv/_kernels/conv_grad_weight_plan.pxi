@@ -185,7 +185,10 @@ cdef void choose_sums(grad_weight_t* self) noexcept nogil:
     # Twice: inner products reuse what they load far less, and so wait for L2 more often.
     self.by_dots = (
         2 * ceil_div(columns, LANES) * p.in_channels * dot_cost(p.out_channels, self.n_taps))
-    self.by_lane = lanewise_weight_cost(p, rows) if lanewise_possible(p) else 0
+    self.by_lane = 0
+    if lanewise_possible(p):
+        self.by_lane = lanewise_weight_cost(p, rows)
+        self.by_dots += plane_filling(p, columns)
     self.lanewise = (0 < self.by_lane < min(self.by_dots, self.by_tile)
                      and p.w_group == p.out_channels * p.w_out)
     self.dots = not self.lanewise and self.by_dots < self.by_tile

@@ -1,25 +1,31 @@
-# Small groups, depthwise above all, of a channels-last input: the output channels of all groups
-# fill the lanes, and each lane has inputs of its own, so that `a` of the tile brings vectors, too.
+# Small groups, depthwise above all: the output channels of all groups fill the lanes, and each lane
+# has inputs of its own, so that `a` of the tile brings vectors, too.
 #
 #     strip[pixel][c][lane] = in[pixel, lane // O * I + c]      I and O: channels of a group
 #
 # A strip holds the lanes of one block.  In a depthwise convolution it is a copy of the input, or
-# the input itself; else vectors of it are picked from two of the input.
+# the input itself, or turned from planes; else vectors of it are picked from two of the input.
 
 cdef enum:
     AHEAD_PIXELS = 8
     CACHE_LINE = ALIGN // sizeof(real)
     SPREAD_BYTES = 480 * 1024   # of a strip: what is read of it at a time is little
     MOST_VECTORS = 16       # of a block, whose pixels are read in the order of memory
+    LANE_TURNING = 20       # multiply-adds in the time of a vector of what is turned
+    PLANE_ROW = 40          # the same of a row of a strip, and
+    PLANE_VECTOR = 34       # of a vector therein, where it is for one channel
 
 
 cdef bint lanewise_possible(const conv_t* p) noexcept nogil:
     """Whether vectors of the input, two at most, hold what a vector of lanes needs."""
     cdef idx_t k = p.out_channels
     cdef idx_t reached = ceil_div(LANES, k) + (LANES % k != 0 and k % LANES != 0)   # groups
-    if p.groups == 1 or p.in_channel != 1 or p.in_channels == 0:
+    cdef bint depthwise = k == 1 and p.in_channels == 1
+    if p.groups == 1 or p.in_channels == 0:
         return False
-    return ((k == 1 and p.in_channels == 1)
+    if p.in_channel != 1:
+        return depthwise and p.in_step[2] == 1 and p.stride[2] <= 2
+    return (depthwise
             or (p.groups * p.in_channels >= LANES
                 and min(reached, p.groups) * p.in_channels <= 2 * LANES))
 
@@ -27,7 +33,21 @@ cdef bint lanewise_possible(const conv_t* p) noexcept nogil:
 cdef idx_t lanewise_vectors(const conv_t* p) noexcept nogil:
     """In a block of lanes."""
     return even(ceil_div(p.groups * p.out_channels, LANES),
-                MOST_VECTORS if p.in_channels == 1 else 1)
+                MOST_VECTORS if p.in_channels == 1 and p.in_channel == 1 else 1)
+
+
+cdef idx_t lane_turning(const conv_t* p, idx_t columns) noexcept nogil:
+    """Multiply-adds in the time of turning a row of planes, of the input and of the output."""
+    cdef idx_t vectors = ceil_div(p.groups * p.out_channels, LANES)
+    return columns * vectors * LANE_TURNING * (
+        p.stride[2] * (p.in_channel != 1) + (p.out_channel != 1))
+
+
+cdef idx_t plane_filling(const conv_t* p, idx_t columns) noexcept nogil:
+    """The same of strips where each channel has its own, for no more than a few rows of taps."""
+    if p.in_channel == 1:
+        return 0
+    return PLANE_ROW + PLANE_VECTOR * ceil_div(columns, LANES) * p.stride[2]
 
 
 cdef idx_t lanewise_cost(const conv_t* p, idx_t steps, idx_t columns) noexcept nogil:
@@ -38,7 +58,7 @@ cdef idx_t lanewise_cost(const conv_t* p, idx_t steps, idx_t columns) noexcept n
     cdef idx_t cost = vectors * ceil_div(columns, px) * (
         TILE_CALL + steps * max(px + 1, <idx_t> 8))
     cost += columns * vectors * (2 + 3 * p.stride[2] * p.in_channels)
-    return ceil_div(cost, p.groups)
+    return ceil_div(cost + lane_turning(p, columns), p.groups)
 
 
 cdef idx_t lanewise_weight_cost(const conv_t* p, idx_t rows) noexcept nogil:
@@ -47,7 +67,7 @@ cdef idx_t lanewise_weight_cost(const conv_t* p, idx_t rows) noexcept nogil:
     cdef idx_t px = even(rows, tallest_lanewise(LANEWISE_NV, False))
     cdef idx_t cost = vectors * ceil_div(rows, px) * (TILE_CALL + columns * (px + 1))
     cost += columns * vectors * 3 * p.stride[2] * p.in_channels
-    return ceil_div(cost, p.groups)
+    return ceil_div(cost + lane_turning(p, columns), p.groups)
 
 
 cdef void join_groups(conv_t* p, spread_t* spread, idx_t width) noexcept nogil:
@@ -67,7 +87,7 @@ cdef bint lanes_in_place(const window_t* self, const conv_t* p) noexcept nogil:
     Rows and columns of padding are left out then; of a third axis and of phases, they are not.
     """
     cdef idx_t phases = p.stretch[0] * p.stretch[1] * p.stretch[2]
-    return self.spread.which == NULL and p.out_channels % LANES == 0 and (
+    return self.spread.which == NULL and p.in_channel == 1 and p.out_channels % LANES == 0 and (
         unpadded(self, p) or (phases == 1 and self.axis[0].n_taps == 1
                               and axis_unpadded(&self.axis[0], p.in_size[0])))
 

@@ -152,9 +152,11 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
     cdef idx_t k_vectors = ceil_div(k, LANES), row_vectors = ceil_div(columns, LANES), k_nv = 1
     cdef idx_t row_nv = best_width(reduction, k, row_vectors, MAX_NV)
     cdef idx_t by_channel = channel_cost(self, &k_nv) // axis[2].n_phases
-    # A single filter meets several rows of output at once, and so do a few.
+    # A single filter meets several rows of output at once, with a load for each multiply-add; and
+    # so do a few.
     cdef idx_t at_once = SLIDE_ROWS if k == 1 and axis[1].grid >= SLIDE_ROWS else 1
-    cdef idx_t by_row = tiles_cost(reduction, k * at_once, row_vectors, row_nv) // at_once
+    cdef idx_t by_row = tiles_cost(
+        reduction * (1 + (at_once > 1)), k * at_once, row_vectors, row_nv) // at_once
     self.stack = 1 if k == 1 else best_stack(reduction, k, row_vectors, axis[1].grid, &by_row)
     # Vectors of the strip straddle cache lines, and no tap finds a broadcast made for another.
     by_row = 11 * by_row // 8
@@ -167,6 +169,8 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
         by_row += columns * p.in_channels * p.stride[2] // 2
     elif p.in_channels >= LANES:
         by_channel += columns * p.in_channels * p.stride[2] // 2
+    if lanewise_possible(p):
+        by_row += plane_filling(p, columns)
     self.by_row, self.by_channel = by_row, by_channel
     self.by_lane = lanewise_cost(p, reduction, columns) if lanewise_possible(p) else 0
     self.lanewise = 0 < self.by_lane < min(by_row, by_channel)

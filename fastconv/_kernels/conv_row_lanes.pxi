@@ -90,19 +90,21 @@ cdef void row_lanes_stack(const correlate_t* self, const task_t* task, idx_t pha
             v += LANES
 
 
-cdef idx_t rows_alike(const correlate_t* self, const task_t* task, idx_t f0, idx_t f1, idx_t i0,
+cdef idx_t rows_alike(const correlate_t* self, task_t* task, idx_t f0, idx_t f1, idx_t i0,
                       idx_t i1, idx_t most) noexcept nogil:
-    """How many rows from i1 on see the taps that `task` has found there, up to `most`.
+    """Finds the taps of row i1, and how many rows from there on see the same, up to `most`.
 
     Rows at the edge see fewer: they go by themselves, whatever the block is.
     """
-    cdef task_t last = task[0]
-    cdef idx_t n = most
+    cdef idx_t n = most, first, last
+    find_rows(self, task, f0, f1, i0, i1)
+    first, last = task.first, task.last
     while n > 1:
-        find_rows(self, &last, f0, f1, i0, i1 + n - 1)
-        if last.first == task.first and last.last == task.last:
+        find_rows(self, task, f0, f1, i0, i1 + n - 1)
+        if task.first == first and task.last == last:
             break
         n -= 1
+    task.first, task.last = first, last
     return n
 
 
@@ -119,7 +121,6 @@ cdef void row_lanes_plane(const correlate_t* self, task_t* task, idx_t f0, idx_t
     while i1 < rows:
         if self.ahead != NULL:
             fetch_some(self.ahead)
-        find_rows(self, task, f0, f1, i0, i1)
         n = rows_alike(self, task, f0, f1, i0, i1, min(most, rows - i1))
         if width > 1 and n > 1:
             row_lanes_stack(self, task, phase, width, n, plane + i1 * self.window.row_step,

@@ -258,7 +258,7 @@ cdef void window_layout(window_t* self, const conv_t* p, idx_t channels,
     self.pixels = pixels
     self.channels = channels
     self.cell_step = channels * lanes if pixels else 1
-    if pixels and p.in_channel != 1:
+    if pixels and p.in_channel != 1 and not self.spread.width:
         # Whole vectors, and an odd number of them: neighbours fall into different sets of L1.
         self.cell_step = LANES * (ceil_div(channels, LANES) | 1)
     self.row_step = self.axis[2].cells * self.cell_step
@@ -339,10 +339,10 @@ cdef void find_spans(const axis_t* axis, idx_t size, idx_t in_step, idx_t start,
         span.high = max(span.low, span.high)
 
 
-cdef const real* input_end(const conv_t* p, const real* x) noexcept nogil:
-    """Past the last cell of an image and group, or x itself where memory runs backwards."""
+cdef const real* input_end(const conv_t* p, idx_t channels, const real* x) noexcept nogil:
+    """Past the last cell of so many channels of an image, or x where memory runs backwards."""
     cdef int axis
-    cdef const real* end = x + (p.in_channels - 1) * p.in_channel + 1
+    cdef const real* end = x + (channels - 1) * p.in_channel + 1
     if p.in_channel < 0:
         return x
     for axis in range(AXES):
@@ -367,7 +367,7 @@ cdef void window_fill(const window_t* self, const conv_t* p, const real* x, idx_
     cdef bint split = not self.pixels and p.in_channel == 1 and channels > 1
     cdef idx_t layers = 1 if self.pixels or split else channels, plane
     cdef span_t* spans = <span_t*> (strip + self.elements - span_elements(axis))
-    cdef const real* end = input_end(p, x)
+    cdef const real* end = input_end(p, self.spread.cells or p.in_channels, x)
     cdef const real* row
     cdef real* target
     if not self.spread.width:
@@ -389,6 +389,10 @@ cdef void window_fill(const window_t* self, const conv_t* p, const real* x, idx_
                         elif split:
                             split_pixel_row(spans, axis[2].n_runs, row, step, channels, end,
                                             target, self.channel_step)
+                        elif self.spread.width and p.in_channel != 1:
+                            turn_pixel_row(spans, axis[2].n_runs, row + first * p.in_channel,
+                                           p.in_channel, step, channels, end, target,
+                                           self.cell_step)
                         elif self.spread.width:
                             spread_pixel_row(&self.spread, spans, axis[2].n_runs, row, step, first,
                                              channels, target)
