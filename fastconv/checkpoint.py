@@ -49,6 +49,7 @@ class Checkpoint(Callback):
 
     def on_train_begin(self, run):
         self._due = -math.inf if self.every is not None else math.inf
+        self._over = False
         # What a killed process left half written.
         path = self.path.resolve()
         for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
@@ -58,14 +59,19 @@ class Checkpoint(Callback):
         if time.monotonic() >= self._due:
             self.save(run)
 
-    on_epoch_begin = on_batch_end = on_epoch_end = _save_if_due
+    on_epoch_begin = on_batch_end = _save_if_due
 
-    def on_train_end(self, run):
-        if self.every is not None:
+    def on_epoch_end(self, run):
+        # For the last time here: at the end others may put the best weights into the model.
+        self._over = run.stop_training or run.epoch >= run.epochs
+        if self._over and self.every is not None:
             self.save(run)
+        else:
+            self._save_if_due(run)
 
     def on_interrupt(self, run):
-        self.save(run)
+        if not (self._over and self.saved):
+            self.save(run)
 
     def save(self, run):
         """Writes the state of `run`, which must be between two batches."""

@@ -123,6 +123,8 @@ def fit(
             while run.phase or (run.epoch < epochs and not run.stop_training):
                 if run.phase is None:
                     _begin_epoch(run, metrics)
+                    if run.phase is None:
+                        break
                 progress.begin_epoch(run.epoch, _len(train), run.batch)
                 if run.phase == "train":
                     by_batch = lr_scheduler if lr_step == "batch" else None
@@ -140,6 +142,7 @@ def fit(
                 interrupt.check()
             run.notify("on_train_end")
             progress.end(run.stop_reason)
+            interrupt.check()
         except Interrupted as interrupted:
             interrupted.args = (f"in epoch {run.epoch}/{epochs}, after batch {run.batch}",)
             run.notify("on_interrupt")
@@ -152,6 +155,8 @@ def _begin_epoch(run, metrics):
     run.phase, run.batch, run.epoch_seconds = "train", 0, 0.0
     run.scores, run.logs = Scores(metrics), {}
     run.notify("on_epoch_begin")
+    if run.stop_training:  # before its first batch: it did not begin
+        run.epoch, run.phase = run.epoch - 1, None
 
 
 def _train_epoch(run, loss, lr_scheduler, progress, interrupt):

@@ -70,6 +70,27 @@ def test_from_a_single_pixel(channels, filters, stride, padding, layout):
         np.testing.assert_array_equal(each, one)
 
 
+@pytest.mark.parametrize("kernel", [(1, 1, 1), (1, 3, 1), (1, 1, 3)])
+@pytest.mark.parametrize("pads", [(1, 0), (1, 1), (2, 3), (0, 1)])
+@pytest.mark.parametrize("batch", [2, 3, 32])
+def test_the_only_window_along_an_axis_may_lie_on_padding(batch, pads, kernel):
+    """The images move to the columns only where the first axis is free, and padding is no axis."""
+    rng = np.random.default_rng(0)
+    stride, space = (7, 1, 1), (1, *kernel[1:])
+    x, weight = integers(rng, batch, 4, *space), integers(rng, 3, 4, *kernel)
+    options = {"stride": stride, "padding": (pads, (0, 0), (0, 0))}
+    settings = weight, stride, options["padding"], (1, 1, 1), 1
+    want = reference.conv(x, weight, None, *settings[1:])
+    np.testing.assert_array_equal(fastconv.conv3d(x, weight, **options), want)
+    grad = integers(rng, *want.shape)
+    found = fastconv.conv3d_backward(grad, x, weight, **options)
+    wanted = reference.conv_backward(grad, x, *settings)
+    for each, one in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(each, one)
+    back = fastconv.conv_transpose3d(grad, weight, output_padding=(pads[0] + 3, 0, 0), **options)
+    assert back.shape[2] > 1 or not back.size or np.isfinite(back).all()
+
+
 def test_images_are_the_columns():
     arguments = "conv2d", (64, 256, 4, 4), (64, 256, 4, 4)
     assert fastconv.explain(*arguments, mode="dicts")["forward"]["columns"] == 64

@@ -162,6 +162,21 @@ def test_a_run_can_become_longer(tmp_path):
     assert longer.bits() == experiment().run(epochs=5).bits()
 
 
+def test_a_run_can_become_longer_though_the_best_weights_came_back(tmp_path):
+    path = tmp_path / "run"
+
+    def experiment(seed=0):
+        experiment = Experiment(schedule=steps, seed=seed)
+        experiment.callbacks = [EarlyStopping("loss", patience=9, mode="max",
+                                              restore_best_weights=True)]  # fmt: skip
+        return experiment
+
+    short = experiment().run(Checkpoint(path), epochs=3)
+    assert short.callbacks[0].best_epoch == 1  # of three: not the weights of the last
+    longer = experiment(seed=5).run(resume=path, epochs=5)
+    assert longer.bits() == experiment().run(epochs=5).bits()
+
+
 def test_when_it_is_written(tmp_path, monkeypatch):
     """At the start, after 10 s, at the end: batches of 4 s each."""
     now, times = [0.0], []
@@ -186,7 +201,7 @@ def test_when_it_is_written(tmp_path, monkeypatch):
 
     assert times_with(10) == [0, 12, 24, 24]
     assert times_with(60) == [0, 24]
-    assert times_with(0) == [0, 4, 8, 12, 16, 20, 24, 24, 24]
+    assert times_with(0) == [0, 4, 8, 12, 16, 20, 24, 24]
     assert times_with(None) == []
 
 
@@ -324,8 +339,20 @@ def test_a_last_ctrl_c_is_not_lost():
         def on_train_end(self, run):
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted, match="in epoch 1/1, after batch 6"):
         Experiment().run(Press(), epochs=1)
+
+
+@pytest.mark.parametrize("every", [None, 60.0])
+def test_ctrl_c_at_the_end_leaves_the_file_of_the_end(tmp_path, every):
+    class Press(Callback):
+        def on_train_end(self, run):
+            signal.raise_signal(signal.SIGINT)
+
+    path = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        Experiment().run(Checkpoint(path, every=every), Press(), epochs=2)
+    assert Experiment(seed=3).run(resume=path, epochs=2).bits() == Experiment().run(epochs=2).bits()
 
 
 def test_handlers_of_others_are_left_alone():

@@ -112,6 +112,8 @@ def bad_out(*shape):
         ("out", ValueError, ones(*shape, dtype=">f4")),
         ("out", ValueError, read_only(ones(*shape))),
         ("out", ValueError, unaligned(*shape)),
+        ("out", ValueError, np.lib.stride_tricks.as_strided(ones(1), shape, (0,) * len(shape))),
+        ("out", ValueError, np.lib.stride_tricks.as_strided(ones(99), shape, (4,) * len(shape))),
         ("out", TypeError, ones(*shape).tolist()),
         ("out", TypeError, "out"),
     ]

@@ -205,6 +205,17 @@ def test_frozen_parameters():
         np.testing.assert_array_equal(one, other)
 
 
+def test_layers_that_need_not_go_back_keep_nothing():
+    first = nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Sequential(nn.Conv2d(2, 2, 3))
+    net = nn.Sequential(*first, *cnn(np.float32))
+    for module in (net[0], net[2][0]):
+        module.weight.requires_grad = module.bias.requires_grad = False
+    output = net(distinct((2, 1, 9, 8)).astype(np.float32))
+    assert net[0]._saved is not None
+    net.backward(np.ones_like(output), needs_input_grad=False)
+    assert all(module._saved is None for module in net.modules())
+
+
 @pytest.mark.parametrize("layers", [slice(6), slice(6, None)], ids=["without", "with pool"])
 def test_its_own_way_back_after_either_way_forward(layers):
     results = []

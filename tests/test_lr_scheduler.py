@@ -160,8 +160,9 @@ def test_torch_gives_the_same(name, make, options):
         peer.step()
         theirs.step()
         ours.step()
-    # One step past the cycle's end is allowed, and equal too.
-    assert ours.get_last_lr() == pytest.approx(theirs.get_last_lr(), rel=1e-9, abs=1e-12)
+    # One step past the cycle's end is allowed, and equal too where that is a rate.
+    expected = [max(0.0, lr) for lr in theirs.get_last_lr()]
+    assert ours.get_last_lr() == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize(("name", "make", "options"), SCHEDULES)
@@ -211,7 +212,31 @@ BAD = [
     (OneCycleLR, (1.0, 9), {"pct_start": 1.1}, ValueError, r"pct_start must be in \[0, 1\]"),
     (OneCycleLR, (1.0, 9), {"anneal_strategy": "x"}, ValueError, "'cos' or 'linear', got 'x'"),
     (OneCycleLR, ([1.0], 9), {}, ValueError, "max_lr must be a number or one for each of the 2"),
+    (OneCycleLR, (-1.0, 9), {}, ValueError, "OneCycleLR: max_lr must be at least 0, got -1.0"),
+    (OneCycleLR, (1.0, 9), {"div_factor": 0}, ValueError, "div_factor must be above 0, got 0"),
+    (OneCycleLR, (1.0, 9), {"final_div_factor": -1}, ValueError, "final_div_factor must be above"),
+    (OneCycleLR, (1.0, 9), {"max_momentum": 1.0}, ValueError, r"momentum must be in \[0, 1\)"),
 ]
+
+
+def test_the_step_after_the_last_one_leaves_no_rate_below_0():
+    """So that a state saved there can be loaded again."""
+    target = optimizer(SGD, momentum=0.9)
+    schedule = OneCycleLR(target, 0.1, total_steps=8, anneal_strategy="linear")
+    for _ in range(8):
+        schedule.step()
+    assert schedule.get_last_lr() == [0.0, 0.0]
+    optimizer(SGD, momentum=0.9).load_state_dict(target.state_dict())
+
+
+def test_groups_that_came_later_are_refused():
+    target = optimizer()
+    schedule = StepLR(target, 1)
+    target.add_param_group({"params": [nn.Parameter(np.zeros(1))]})
+    before = schedule.get_last_lr()
+    with pytest.raises(ValueError, match="StepLR: made for 2 parameter groups, but the optimizer"):
+        schedule.step()
+    assert (schedule.last_epoch, schedule.get_last_lr()) == (0, before)
 
 
 @pytest.mark.parametrize(("make", "args", "options", "error", "match"), BAD)

@@ -417,6 +417,25 @@ def test_concat_leaves_the_gradient_of_the_input_when_nobody_wants_it():
         np.testing.assert_array_equal(parameter.grad, np.full(parameter.shape, 5))
 
 
+@pytest.mark.parametrize("make", [lambda: nn.Concat(nn.ReLU(), nn.Identity(), dim=0),
+                                  lambda: nn.Residual(nn.Identity()),
+                                  lambda: nn.Residual(nn.ReLU(), nn.Identity())])  # fmt: skip
+def test_branches_take_any_array(make):
+    """As layers do, though a branch may hand on what it is given."""
+    x = np.array([[1, -2], [3, -4]], np.float32)
+    plain, other = make(), make()
+    output = plain(x)
+    wanted = plain.backward(np.ones_like(output))
+    np.testing.assert_array_equal(other(x.astype(">f4")), output)
+    found = other.backward(np.ones_like(output).astype(">f4"))
+    np.testing.assert_array_equal(found, wanted)
+    assert found.dtype == np.float32
+    torch = pytest.importorskip("torch")
+    other(x)
+    found = other.backward(torch.ones(output.shape))
+    np.testing.assert_array_equal(found, wanted)
+
+
 def test_concat_does_not_write_to_grad_output():
     net = nn.Concat(nn.Identity(), nn.Identity())
     net(np.zeros((1, 1)))

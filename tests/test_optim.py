@@ -426,6 +426,17 @@ def test_clip_grad_norm_of_one_parameter_and_of_none():
     np.testing.assert_allclose(parameter.grad, [0.6, 0.8], rtol=1e-6)
 
 
+def test_clip_grad_norm_of_a_scalar():
+    parameter = nn.Parameter(np.array(1, np.float32))
+    parameter.accumulate(np.full(4, 100, np.float32).sum())  # a NumPy scalar
+    assert clip_grad_norm([parameter], 1.0) == pytest.approx(400)
+    assert parameter.grad == pytest.approx(1)
+    parameter.grad = [[1.0]][0][0]  # nor need it be one of NumPy
+    assert parameter.grad.shape == ()
+    with pytest.raises(TypeError, match="Parameter: grad must be float32 or float64"):
+        parameter.grad = 1
+
+
 def test_clip_grad_norm_passes_nan_on():
     parameter = nn.Parameter(np.zeros(2))
     parameter.grad = np.array([1.0, math.nan])

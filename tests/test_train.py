@@ -469,6 +469,26 @@ def test_a_search_for_nan_leaves_no_trace():
     assert seen[0] == seen[1]
 
 
+def test_a_run_that_is_stopped_before_the_first_batch_of_an_epoch():
+    seen = []
+
+    class Stop(Callback):
+        def on_epoch_begin(self, run):
+            if run.epoch == 2:
+                run.stop("enough")
+
+        def on_epoch_end(self, run):
+            seen.append(run.epoch)
+
+        def on_train_end(self, run):
+            seen.append("end")
+
+    history = train_cnn(callbacks=[Stop()], epochs=3)[1]
+    assert seen == [1, "end"]
+    assert (history.epoch, len(history.history["loss"])) == (1, 1)
+    assert history.stop_reason == "enough"
+
+
 def test_lambda_callback():
     events = []
     watch = LambdaCallback(

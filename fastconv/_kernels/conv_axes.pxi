@@ -16,6 +16,8 @@ cdef void batch_to_columns(conv_t* p) noexcept nogil:
     cdef int axis
     if p.batch <= FEW_COLUMNS or p.in_size[0] != 1 or p.out_size[0] != 1 or p.kernel[0] != 1:
         return
+    if p.pad[0] != 0:
+        return      # the only window lies on padding
     if weights > WEIGHT_BYTES:
         # From L3: all images share what is loaded.  Lone taps of planes join their rows instead.
         if not few and p.in_size[2] != 1 or p.in_channel != 1 and p.kernel[1] * p.kernel[2] == 1:

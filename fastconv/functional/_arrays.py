@@ -149,6 +149,17 @@ def empty_in_order(op, shape, dtype, last):
     return channels_from_end(array) if last else array
 
 
+def _apart(array):
+    """Whether each axis steps over all that the axes with shorter steps reach."""
+    reach = array.itemsize
+    for step, size in sorted(zip(map(abs, array.strides), array.shape, strict=True)):
+        if size > 1:
+            if step < reach:
+                return False
+            reach += step * (size - 1)
+    return True
+
+
 def check_out(op, out, shape, dtype, inputs):
     """`out` if the result can be written there; ValueError or TypeError otherwise."""
     if not isinstance(out, np.ndarray):
@@ -161,6 +172,8 @@ def check_out(op, out, shape, dtype, inputs):
         raise ValueError(f"{op}: out must be aligned to its elements, got strides {out.strides}")
     if not out.flags.writeable:
         raise ValueError(f"{op}: out must be writeable")
+    if not out.flags.c_contiguous and not _apart(out):
+        raise ValueError(f"{op}: out must not overlap itself, got strides {out.strides}")
     if any(np.may_share_memory(out, each) and np.shares_memory(out, each) for each in inputs):
         raise ValueError(f"{op}: out must not overlap an input")
     return out

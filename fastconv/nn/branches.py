@@ -35,6 +35,7 @@ class Residual(Module):
 
         def identity(output):
             other = input if self.shortcut is None else self.shortcut(input)
+            other = as_array("Residual", "the output of shortcut", other)
             if output.shape != other.shape:
                 raise ValueError(
                     "Residual: body and shortcut must give outputs of one shape, "
@@ -51,7 +52,7 @@ class Residual(Module):
     def _backward(self, grad_output, needs_input_grad=True, slope=1.0):
         """The same, and the activation before, whose output is the input: its gradient, too."""
         saved, self._saved = self._saved, None
-        identity = grad_output
+        identity = grad_output = as_array("Residual", "grad_output", grad_output)
         if self.shortcut is not None:
             identity = self.shortcut.backward(grad_output, needs_input_grad)
         if needs_input_grad:
@@ -99,6 +100,7 @@ class Concat(Module):
 
     def backward(self, grad_output, needs_input_grad=True):
         (sizes,) = self.saved_for_backward()
+        grad_output = as_array("Concat", "grad_output", grad_output)
         parts = np.split(grad_output, list(itertools.accumulate(sizes))[:-1], axis=self.dim)
         grads = [
             branch.backward(part, needs_input_grad)

@@ -78,7 +78,7 @@ class Sequential(Module):
             steps = [fusion.Step(module) for module in self.children()]
         if not needs_input_grad:
             while steps and not any(map(_learns, steps[0].modules)):
-                del steps[0]
+                _forget(steps.pop(0))
         while steps:
             step = steps.pop()
             before = () if steps else (slope, plus)
@@ -101,6 +101,13 @@ class Sequential(Module):
 
 
 _METHODS = Sequential.__call__, Sequential.forward, Sequential.backward
+
+
+def _forget(step):
+    """What a step that will not go back has kept for it."""
+    for each in step.modules:
+        for module in each.modules():
+            module._saved = None
 
 
 def _learns(module):

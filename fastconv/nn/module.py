@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv.functional._arrays import FLOATS
+from fastconv.functional._arrays import FLOATS, as_array
 from fastconv.nn.probe import evaluating, example
 
 
@@ -33,11 +33,14 @@ class Parameter:
 
     @grad.setter
     def grad(self, grad):
-        if grad is not None and np.shape(grad) != self.data.shape:
-            raise ValueError(
-                f"Parameter: grad must have the shape of data, {self.data.shape}, "
-                f"got {np.shape(grad)}"
-            )
+        if grad is not None:
+            if not isinstance(grad, np.ndarray):  # a NumPy scalar could not be changed in place
+                grad = as_array("Parameter", "grad", grad)
+            if grad.shape != self.data.shape:
+                raise ValueError(
+                    f"Parameter: grad must have the shape of data, {self.data.shape}, "
+                    f"got {grad.shape}"
+                )
         self._grad = grad
 
     def accumulate(self, grad):

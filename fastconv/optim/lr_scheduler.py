@@ -30,6 +30,11 @@ class LRScheduler:
 
     def step(self):
         """Goes on by one epoch (or batch, for a schedule counted in batches)."""
+        if len(self.optimizer.param_groups) != len(self.base_lrs):
+            raise ValueError(
+                f"{type(self).__name__}: made for {len(self.base_lrs)} parameter groups, but the "
+                f"optimizer has {len(self.optimizer.param_groups)}"
+            )
         self.last_epoch += 1
         self._write()
 
@@ -132,6 +137,9 @@ class OneCycleLR(LRScheduler):
         self.cycle_momentum = cycle_momentum
         self.pct_start = pct_start
         self.three_phase = three_phase
+        for name, factor in ("div_factor", div_factor), ("final_div_factor", final_div_factor):
+            if not factor > 0:
+                raise ValueError(f"OneCycleLR: {name} must be above 0, got {factor!r}")
         groups = optimizer.param_groups
         if cycle_momentum and not all("momentum" in g or "betas" in g for g in groups):
             raise ValueError(
@@ -141,6 +149,12 @@ class OneCycleLR(LRScheduler):
         self.max_lrs = _per_group("max_lr", max_lr, groups)
         self.base_momentums = _per_group("base_momentum", base_momentum, groups)
         self.max_momentums = _per_group("max_momentum", max_momentum, groups)
+        for peak in self.max_lrs:
+            if not peak >= 0:
+                raise ValueError(f"OneCycleLR: max_lr must be at least 0, got {peak!r}")
+        for momentum in (*self.base_momentums, *self.max_momentums) if cycle_momentum else ():
+            if not 0 <= momentum < 1:
+                raise ValueError(f"OneCycleLR: momentum must be in [0, 1), got {momentum!r}")
         for group, peak in zip(groups, self.max_lrs, strict=True):
             group["initial_lr"] = peak / div_factor
         self.final_div_factor = final_div_factor
@@ -173,8 +187,9 @@ class OneCycleLR(LRScheduler):
             raise ValueError(
                 f"OneCycleLR: step {self.last_epoch} is beyond the cycle of {self.total_steps}"
             )
+        # A straight line goes on below 0 in that step, for PyTorch.
         return [
-            self._anneal(initial, peak, initial / self.final_div_factor)
+            max(0.0, self._anneal(initial, peak, initial / self.final_div_factor))
             for initial, peak in zip(self.base_lrs, self.max_lrs, strict=True)
         ]
 
