@@ -216,6 +216,15 @@ def test_layers_that_need_not_go_back_keep_nothing():
     assert all(module._saved is None for module in net.modules())
 
 
+def test_a_module_that_need_not_go_back_at_first_may_later():
+    relu, linear = nn.ReLU(), nn.Linear(4, 3)
+    net = nn.Sequential(relu, linear, relu)
+    x = distinct((2, 4)).astype(np.float32)
+    output = net(x)
+    net.backward(np.ones_like(output), needs_input_grad=False)
+    np.testing.assert_allclose(linear.bias.grad, (output > 0).sum(0))
+
+
 @pytest.mark.parametrize("layers", [slice(6), slice(6, None)], ids=["without", "with pool"])
 def test_its_own_way_back_after_either_way_forward(layers):
     results = []

@@ -76,9 +76,10 @@ class Sequential(Module):
         steps, self._steps, passed = self._steps, [], None
         if not steps or not all(step.is_current() for step in steps):
             steps = [fusion.Step(module) for module in self.children()]
+        left_out = []
         if not needs_input_grad:
             while steps and not any(map(_learns, steps[0].modules)):
-                _forget(steps.pop(0))
+                left_out.append(steps.pop(0))
         while steps:
             step = steps.pop()
             before = () if steps else (slope, plus)
@@ -86,6 +87,8 @@ class Sequential(Module):
                 grad_output, needs_input_grad or bool(steps), step is passed, *before
             )
             passed = step.before or passed
+        for step in left_out:  # now: a module of theirs may also have been one that went back
+            _forget(step)
         return grad_output if needs_input_grad else None
 
     def __len__(self):
