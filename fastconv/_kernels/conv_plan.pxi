@@ -9,6 +9,7 @@ cdef enum:
     PANEL_BYTES = 320 * 1024    # packed weights that a task uses at once, if it packs its own
     PIECE_BYTES = 256       # of a pixel: shorter pieces, far apart, come slowly from memory
     FEW_POSITIONS = 256     # for which packing weights is a good part of all work
+    FEW_SUMS = 8            # of a tile: multiply-adds in the time that one takes
     STORING_STACK = 4       # multiply-adds in the time of storing a vector of a stack of rows
 
 
@@ -80,19 +81,23 @@ cdef idx_t best_width(idx_t steps, idx_t rows, idx_t vectors, idx_t most) noexce
     return best
 
 
-cdef idx_t best_stack(idx_t steps, idx_t filters, idx_t vectors, idx_t rows,
+cdef idx_t best_stack(idx_t steps, idx_t filters, idx_t vectors, idx_t nv, idx_t rows,
                       idx_t* least) noexcept nogil:
-    """Rows of output whose vectors a tile had better take at once, if that costs less than `least`."""
-    cdef idx_t nv, px, cost, best = 1
-    for nv in range(2, min(rows, <idx_t> MAX_NV) + 1):
-        px = min(<idx_t> STACK_PX, tallest(1, nv))
-        if filters > px:
+    """Rows of output whose vectors a tile had better take at once, if that costs less than `least`.
+
+    One, unless a tile nv wide has too few sums to hide how long one takes.
+    """
+    cdef idx_t n, cost, best = 1
+    if filters * nv >= FEW_SUMS:
+        return best
+    for n in range(2, min(rows, <idx_t> MAX_NV) + 1):
+        if filters > min(<idx_t> STACK_PX, tallest(1, n)):
             break
         # What a tile stores goes through a buffer.
-        cost = TILE_CALL + steps * tile_cost(1, filters, nv) + STORING_STACK * filters * nv
-        cost = vectors * cost // nv
+        cost = TILE_CALL + steps * max(filters * n + 2, <idx_t> FEW_SUMS)
+        cost = vectors * (cost + STORING_STACK * filters * n) // n
         if cost < least[0]:
-            best, least[0] = nv, cost
+            best, least[0] = n, cost
     return best
 
 
@@ -157,7 +162,9 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
     cdef idx_t at_once = SLIDE_ROWS if k == 1 and axis[1].grid >= SLIDE_ROWS else 1
     cdef idx_t by_row = tiles_cost(
         reduction * (1 + (at_once > 1)), k * at_once, row_vectors, row_nv) // at_once
-    self.stack = 1 if k == 1 else best_stack(reduction, k, row_vectors, axis[1].grid, &by_row)
+    self.stack = 1
+    if k > 1:
+        self.stack = best_stack(reduction, k, row_vectors, row_nv, axis[1].grid, &by_row)
     # Vectors of the strip straddle cache lines, and no tap finds a broadcast made for another.
     by_row = 11 * by_row // 8
     # Storing: a vector at a time where lanes are neighbours in memory, else cell by cell.
