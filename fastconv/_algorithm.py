@@ -21,6 +21,7 @@ def _check(op, value):
 
 _default = _check("FASTCONV_ALGORITHM", os.environ.get("FASTCONV_ALGORITHM") or "direct")
 _chosen = None
+_contexts = []  # [name] of each `algorithm` that is entered, in any thread; the last one counts
 
 
 def set_algorithm(algorithm):
@@ -30,23 +31,30 @@ def set_algorithm(algorithm):
     applies and is expected to be faster); anything else is a ValueError.
     """
     global _chosen
-    _chosen = algorithm if algorithm is None else _check("set_algorithm", algorithm)
+    if algorithm is not None:
+        _check("set_algorithm", algorithm)
+    if _contexts:
+        _contexts[-1][0] = algorithm
+    else:
+        _chosen = algorithm
 
 
 def get_algorithm():
     """The algorithm of a convolution that does not name its own."""
-    return _chosen or _default
+    return (_contexts[-1][0] if _contexts else _chosen) or _default
 
 
 @contextmanager
 def algorithm(name):
     """Context manager: `set_algorithm(name)` inside, the old setting after."""
-    before = _chosen
-    set_algorithm(name)
+    own = [None]
+    _contexts.append(own)
     try:
+        set_algorithm(name)
         yield
     finally:
-        set_algorithm(before)
+        # Those of other threads may have been entered since.
+        _contexts[:] = [each for each in _contexts if each is not own]
 
 
 def effective(op, algorithm):

@@ -21,6 +21,7 @@ SERIAL_WORK = 1_000_000
 
 _openmp_at_import = cpu.openmp_max_threads()
 _chosen = None
+_contexts = []  # [number] of each `num_threads` that is entered, in any thread; the last one counts
 _forked = _said_forked = False
 _of_thread = threading.local()  # most: the limit of `at_most`
 
@@ -54,9 +55,14 @@ def available_processors():
     return int(min(count, _quota))
 
 
+def chosen():
+    """What was set, or None."""
+    return _contexts[-1][0] if _contexts else _chosen
+
+
 def _default():
-    if _chosen is not None:
-        return _chosen
+    if chosen() is not None:
+        return chosen()
     if os.environ.get("OMP_NUM_THREADS"):
         return _openmp_at_import
     return available_processors()
@@ -67,7 +73,10 @@ def set_num_threads(num_threads):
     global _chosen
     if num_threads is not None:
         num_threads = integer("set_num_threads", "num_threads", num_threads, 1)
-    _chosen = num_threads
+    if _contexts:
+        _contexts[-1][0] = num_threads
+    else:
+        _chosen = num_threads
     capi.set_default_threads(_default())
 
 
@@ -79,12 +88,15 @@ def get_num_threads():
 @contextmanager
 def num_threads(count):
     """Context manager: `set_num_threads(count)` inside, the old setting after."""
-    before = _chosen
-    set_num_threads(count)
+    own = [None]
+    _contexts.append(own)
     try:
+        set_num_threads(count)
         yield
     finally:
-        set_num_threads(before)
+        # Those of other threads may have been entered since.
+        _contexts[:] = [each for each in _contexts if each is not own]
+        capi.set_default_threads(_default())
 
 
 @contextmanager

@@ -130,7 +130,9 @@ class Scores:
 
 
 def _right(output, target):
-    return np.count_nonzero(output.argmax(axis=1) == target), target.size
+    # The largest of what is not a number is none.
+    right = (output.argmax(axis=1) == target) & ~np.isnan(output).any(axis=1)
+    return np.count_nonzero(right), target.size
 
 
 def _among_top(output, target, k):

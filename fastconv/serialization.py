@@ -81,8 +81,15 @@ def _opened(function, path):
 
 
 def write_atomically(path, data):
-    """Writes beside `path` and renames, with everything on the disk before and after."""
+    """Writes beside `path` and renames, with everything on the disk before and after.
+
+    What is there and is no file, as /dev/null, is written to.
+    """
     path = os.path.realpath(path)
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        with open(path, "wb") as file:
+            file.write(data)
+        return
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     try:

@@ -486,3 +486,18 @@ def test_the_installed_command():
 def test_import_is_silent():
     done = programs.run("-P", "-c", "import fastconv.cli")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_paths_of_a_training_are_checked_first(data, tmp_path, capsys):
+    pytest.importorskip("safetensors")
+    file = tmp_path / "file"
+    for option in ("--out", "--checkpoint", "--report"):
+        assert f"{option}: the path is empty" in refused(capsys, *quick(data), option, "")
+    message = refused(capsys, *quick(data), "--out", file, "--checkpoint", tmp_path / "x/../file")
+    assert message.strip().endswith("the model would replace the file of --checkpoint")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_last_batch_of_one_image_does_not_end_the_best_recipe(tmp_path):
+    data = write_data(tmp_path / "data", size=(12, 12), train=41, test=8)
+    assert main([*quick(data), "--recipe", "best", "--epochs", "1", "--quiet"]) == 0

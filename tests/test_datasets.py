@@ -182,7 +182,8 @@ def test_npz_damaged_or_incomplete(tmp_path):
 def test_cifar(tmp_path, where):
     names = ["test_batch.bin", *(f"data_batch_{i}.bin" for i in range(11, 0, -1))]
     contents, meant = cifar_batches(names)
-    contents["batches.meta.txt"] = b"airplane\nautomobile\n\n"
+    classes = tuple(f"class {letter}" for letter in "abcdefghij")
+    contents["batches.meta.txt"] = "\n".join([*classes, "", ""]).encode()
     contents["readme.html"] = b"..."
     if "archive" in where:
         members = {f"cifar-10-batches-bin/{name}": each for name, each in contents.items()}
@@ -194,7 +195,7 @@ def test_cifar(tmp_path, where):
     np.testing.assert_array_equal(data.x_train, np.concatenate([x for x, _ in order]), strict=True)
     np.testing.assert_array_equal(data.y_train, np.concatenate([y for _, y in order]), strict=True)
     np.testing.assert_array_equal(data.x_test, meant["test_batch.bin"][0])
-    assert data.class_names == ("airplane", "automobile")
+    assert data.class_names == classes
     assert data.image_shape == (3, 32, 32)
     assert len(list(tmp_path.iterdir())) == 1  # nothing was unpacked
 
@@ -225,6 +226,9 @@ def test_cifar_files_must_be_right(tmp_path):
     save_cifar(tmp_path, contents | {"test_batch.bin": b"\x0a" + contents["test_batch.bin"][1:]})
     with pytest.raises(ValueError, match=r"test_batch.bin: labels must be 0 to 9, got 10"):
         load_folder(tmp_path)
+    save_cifar(tmp_path, contents | {"batches.meta.txt": b"plane\ncar\n"})
+    with pytest.raises(ValueError, match=r"batches.meta.txt must name the \d+ classes .* got 2"):
+        load_folder(tmp_path)
     (tmp_path / "data_batch_1.bin").unlink()
     with pytest.raises(FileNotFoundError, match=r"no data_batch_1.bin; .* binary version"):
         load_folder(tmp_path)
@@ -253,6 +257,8 @@ def test_image_folder_with_train_and_test(tmp_path):
     }  # fmt: skip
     (tmp_path / "train" / "dog" / "notes.txt").write_text("no image")
     (tmp_path / "train" / ".hidden").mkdir()
+    (tmp_path / "train" / "dog" / "._a.PNG").write_text("what macOS leaves beside a file")
+    (tmp_path / "train" / "dog" / "folder.png").mkdir()
     data = load_folder(tmp_path)
     assert data.class_names == ("ant", "cat", "dog")
     assert (data.image_shape, data.num_classes) == ((1, 5, 6), 3)

@@ -124,3 +124,11 @@ def test_any_cut_into_batches(batch_size):
     }  # fmt: skip
     with pytest.raises(ValueError, match="mse: output and target must have one shape"):
         evaluate(identity, (x, y), metrics=["mse"])
+
+
+def test_an_output_that_is_not_a_number_is_never_right():
+    output, target = np.full((3, 2), np.nan), np.zeros(3, int)
+    assert metrics.accuracy(output, target) == 0
+    output[0] = [2, 1]
+    assert metrics.accuracy(output, target) == pytest.approx(1 / 3)
+    assert metrics.top_k_accuracy(output, target, 1) == pytest.approx(1 / 3)

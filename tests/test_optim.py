@@ -448,3 +448,13 @@ def test_clip_grad_norm_errors():
     for options in ({"max_norm": -1}, {"max_norm": math.nan}, {"max_norm": 1, "norm_type": 0}):
         with pytest.raises(ValueError, match="clip_grad_norm: "):
             clip_grad_norm([], **options)
+
+
+def test_gradients_are_floats_that_can_be_added_to():
+    parameter = nn.Parameter(np.zeros(2))
+    for wrong in (np.ones(2, int), np.ones(2, bool), np.ones(2, complex), np.ones(2, np.float16)):
+        with pytest.raises(TypeError, match="Parameter: grad must be float32 or float64"):
+            parameter.grad = wrong
+    parameter.grad = np.broadcast_to(np.ones(1), 2)
+    parameter.accumulate(np.ones(2))
+    np.testing.assert_array_equal(parameter.grad, [2, 2])

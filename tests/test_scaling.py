@@ -73,3 +73,9 @@ def test_statistics_of_bytes_in_any_layout(size):
         assert mean == pytest.approx(images.mean(dtype=np.float64) / 255, rel=1e-12)
         expected = images.std(dtype=np.float64) / 255
         assert std == pytest.approx(expected, rel=1e-12) if expected else std == 1
+
+
+def test_normalize_gives_floats_only():
+    for dtype in (np.int32, bool, complex):
+        with pytest.raises(TypeError, match="normalize: dtype must be a float type"):
+            normalize(np.zeros((1, 1, 2, 2), np.uint8), dtype=dtype)

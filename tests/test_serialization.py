@@ -4,6 +4,7 @@ import json
 import os
 import stat
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -349,3 +350,17 @@ def test_without_safetensors(path, monkeypatch, function):
         ImportError, match=rf"{function} needs safetensors: pip install 'fastconv\["
     ):
         getattr(fastconv.serialization, function)(*arguments)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    read = []
+    reader = threading.Thread(target=lambda: read.append(path.read_bytes()))
+    reader.start()
+    fastconv.save({"a": np.ones(3, np.float32)}, path)
+    reader.join()
+    assert path.is_fifo()
+    fastconv.save({"a": np.ones(3, np.float32)}, tmp_path / "file")
+    assert read == [(tmp_path / "file").read_bytes()]

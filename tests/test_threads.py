@@ -269,3 +269,36 @@ def test_the_lock_is_released_while_a_kernel_runs():
         counted += 1
     worker.join()
     assert counted > 20
+
+
+@pytest.mark.parametrize(
+    ("enter", "setting", "values"),
+    [
+        (fastconv.num_threads, fastconv.get_num_threads, (1, 2)),
+        (fastconv.algorithm, fastconv.get_algorithm, ("auto", "winograd")),
+    ],
+)
+def test_contexts_that_end_in_another_order_leave_nothing(enter, setting, values):
+    """As those of several Python threads do."""
+    before = setting()
+    first, second = map(enter, values)
+    first.__enter__()
+    second.__enter__()
+    assert setting() == values[1]
+    first.__exit__(None, None, None)
+    assert setting() == values[1]
+    second.__exit__(None, None, None)
+    assert setting() == before
+
+
+def test_contexts_of_several_threads_leave_nothing():
+    before, model = fastconv.get_num_threads(), fastconv.nn.Conv2d(2, 2, 3)
+    x = np.ones((8, 2, 9, 9), np.float32)
+
+    def work(count):
+        for _ in range(20):
+            fastconv.predict(model, x, num_threads=count)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, (1, 2, 3, 4)))
+    assert fastconv.get_num_threads() == before

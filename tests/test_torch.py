@@ -473,3 +473,23 @@ print("same")
 def test_both_orders_of_import(order):
     first, second = (f"import {name}" for name in order)
     assert programs.output(BOTH.format(first=first, second=second), timeout=60) == "same"
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # of torch.func itself
+def test_forward_mode_is_refused():
+    """Operators of torch.library would have a derivative of zero there."""
+    x, weight = torch.ones(1, 1, 3, 3), torch.ones(1, 1, 1, 1)
+    for run in (fastconv.torch.conv2d, fastconv.torch.conv_transpose2d):
+        with pytest.raises(NotImplementedError, match="forward mode are not computed"):
+            torch.func.jvp(lambda x, run=run: run(x, weight), (x,), (x,))
+        with torch.autograd.forward_ad.dual_level():
+            assert run(x, weight).shape == x.shape
+            with pytest.raises(NotImplementedError, match="take reverse mode"):
+                run(x, torch.autograd.forward_ad.make_dual(weight, weight))
+
+
+def test_the_shape_of_an_empty_batch_of_one_channel():
+    layer = fastconv.torch.Conv2d(1, 4, 3)
+    x = torch.empty(0, 8, 8, 1).permute(0, 3, 1, 2)
+    compiled = torch.compile(layer, backend="aot_eager")
+    assert compiled(x).shape == layer(x).shape == (0, 4, 6, 6)

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from fastconv import _algorithm, _kernels, _threads, checkpoint, recipes
+from fastconv import _algorithm, _kernels, _threads, checkpoint, nn, recipes
 from fastconv._algorithm import algorithm, get_algorithm
 from fastconv._random import manual_seed
 from fastconv.callbacks import TerminateOnNaN
@@ -165,9 +165,13 @@ def _train(options, keeper):
         shape, classes = data.image_shape, data.num_classes
         model = recipe.model(shape, classes)
         classifier = Classifier(model, shape, classes, *statistics(data.x_train), data.class_names)
+        # A lone image at the end may have no variance for a batch normalization.
+        lone = len(data.x_train) > 1 and len(data.x_train) % options.batch_size == 1
+        lone = lone and any(isinstance(each, nn.BatchNorm2d) for each in model.modules())
         batches = DataLoader(
-            data.x_train, data.y_train, options.batch_size, shuffle=True, seed=options.seed
-        )
+            data.x_train, data.y_train, options.batch_size, shuffle=True, drop_last=lone,
+            seed=options.seed,
+        )  # fmt: skip
         batches.transform = recipe.transform(classifier.prepare, batches, options.epochs)
         training = recipe.training(model, options.lr, total_steps=options.epochs * len(batches))
         callbacks = [TerminateOnNaN()]
@@ -299,7 +303,14 @@ def _check_same(path, metadata):
 
 def _keeper(options):
     """The Checkpoint of the run.  With only an --out to keep, it is written at a Ctrl-C alone."""
-    for option, path in (("--out", options.out), ("--checkpoint", options.checkpoint)):
+    paths = ("--out", options.out), ("--checkpoint", options.checkpoint)
+    for option, path in (*paths, ("--report", options.report)):
+        if path == "":
+            raise ValueError(f"{option}: the path is empty")
+    for option, path in (("--checkpoint", options.checkpoint), ("--resume", options.resume)):
+        if options.out and path and os.path.realpath(options.out) == os.path.realpath(path):
+            raise ValueError(f"--out {options.out}: the model would replace the file of {option}")
+    for option, path in paths:
         if path:
             if importlib.util.find_spec("safetensors") is None:
                 raise ImportError(f"{option} needs safetensors: pip install 'fastconv[save]'")

@@ -45,6 +45,11 @@ def read(path):
     test = [_records(path, TEST, contents[TEST])]
     names = contents.get(NAMES, b"").decode("utf-8", "replace").split("\n")
     names = tuple(name.strip() for name in names if name.strip())
+    count = 1 + max(records[:, 0].max() for records in train + test)
+    if names and len(names) < count:
+        raise ValueError(
+            f"{path}: {NAMES} must name the {count} classes that there are, got {len(names)} names"
+        )
     return (*_arrays(train), *_arrays(test), names or None)
 
 

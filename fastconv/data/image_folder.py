@@ -53,7 +53,11 @@ def _files(folder, names, labels=None):
     files = []
     for name in names:
         label = (labels or names).index(name)
-        found = [path for path in (folder / name).iterdir() if path.suffix.lower() in SUFFIXES]
+        found = [
+            path
+            for path in (folder / name).iterdir()
+            if path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()
+        ]
         if not found:
             raise ValueError(
                 f"{folder / name}: there must be images in it, {', '.join(sorted(SUFFIXES))}"

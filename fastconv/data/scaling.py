@@ -42,6 +42,8 @@ def normalize(images, mean=0.0, std=1.0, dtype=np.float32):
     images, dtype = np.asarray(images), np.dtype(dtype)
     if images.dtype.kind not in "biuf":
         raise TypeError(f"normalize: images must be real numbers, got {images.dtype}")
+    if dtype.kind != "f":
+        raise TypeError(f"normalize: dtype must be a float type, got {dtype}")
     mean, std = _per_channel("mean", mean, images), _per_channel("std", std, images)
     if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
         raise ValueError(

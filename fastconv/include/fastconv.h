@@ -115,7 +115,7 @@ typedef struct fastconv_prepared fastconv_prepared;
  * conv_run            from input to output; for FASTCONV_GRAD_INPUT from grad_output to grad_input
  * max_pool            indices: position of each maximum in its flat plane of *in_size, -1 where a
  *                     window holds no element; may be NULL
- * max_pool_backward   adds grad_output to the places that indices name
+ * max_pool_backward   grad_input is the sum of grad_output at the places that indices name, else 0
  * avg_pool            sums over windows; divisor 0: by their cells, those of the padding included,
  *                     -1: by their cells inside the input; any other number: by it.  Dilation is 1
  */

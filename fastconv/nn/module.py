@@ -34,8 +34,9 @@ class Parameter:
     @grad.setter
     def grad(self, grad):
         if grad is not None:
-            if not isinstance(grad, np.ndarray):  # a NumPy scalar could not be changed in place
-                grad = as_array("Parameter", "grad", grad)
+            grad = as_array("Parameter", "grad", grad)
+            if not grad.flags.writeable:  # the next gradient is added in place
+                grad = grad.copy()
             if grad.shape != self.data.shape:
                 raise ValueError(
                     f"Parameter: grad must have the shape of data, {self.data.shape}, "

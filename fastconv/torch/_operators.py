@@ -4,6 +4,7 @@
 that the convolution that is the gradient of a transposed one ends where that one began.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -99,7 +100,7 @@ def _empty(like, channels, space):
     lines = lines.movedim(1, -1)
     last = lines.is_contiguous() and (
         not like.is_contiguous()
-        or (lines.shape[-1] == 1 and lines.stride(-1) == 1 and lines[0, ..., 0].numel() > 1)
+        or (lines.shape[-1] == 1 and lines.stride(-1) == 1 and math.prod(lines.shape[1:-1]) > 1)
     )
     if last:
         return like.new_empty((*batch, *space, channels)).movedim(-1, len(batch))

@@ -5,6 +5,7 @@ means the same here, and padding may also be (low, high) pairs, or "same" with a
 """
 
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from fastconv import _shapes
 from fastconv.torch import _operators
@@ -48,8 +49,20 @@ def _whole_strides(input, stride, output_padding):
     return nn.functional.pad(input, border), rest
 
 
+def _refuse_tangents(op, *tensors):
+    """Operators of `torch.library` would pass them over, as if they were zero."""
+    if forward_ad._current_level < 0:
+        return
+    for tensor in tensors:
+        if isinstance(tensor, Tensor) and forward_ad.unpack_dual(tensor).tangent is not None:
+            raise NotImplementedError(
+                f"{op}: derivatives in forward mode are not computed here; take reverse mode"
+            )
+
+
 def _check_axes(op, ndim, input, weight):
     """The operators tell the rank from the weight, and their shapes are taken from both."""
+    _refuse_tangents(op, input, weight)
     for name, tensor in (("input", input), ("weight", weight)):
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{op}: {name} must be a tensor, got {type(tensor).__name__}")
