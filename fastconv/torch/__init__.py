@@ -6,7 +6,8 @@
 
 float32 and float64 on the CPU; no element is copied on the way in or out, and an output has the
 memory order of its input.  Three operators do all of it, `torch.ops.fastconv.*`.  Each is linear in
-both of its arrays and its gradients are the other two, so there are derivatives of any order in reverse mode:
+both of its arrays and its gradients are the other two, so there are derivatives of any order, in
+reverse mode (forward mode and the transforms of `torch.func` are refused):
 
     ================  =============  ===================  ====================
     operator          of             gradient by the      gradient by the
