@@ -55,14 +55,14 @@ def available_processors():
     return int(min(count, _quota))
 
 
-def chosen():
+def _in_force():
     """What was set, or None."""
     return _contexts[-1][0] if _contexts else _chosen
 
 
 def _default():
-    if chosen() is not None:
-        return chosen()
+    if _in_force() is not None:
+        return _in_force()
     if os.environ.get("OMP_NUM_THREADS"):
         return _openmp_at_import
     return available_processors()
