@@ -10,6 +10,8 @@ In order: the call's own `algorithm`; `set_algorithm`; FASTCONV_ALGORITHM; "dire
 import os
 from contextlib import contextmanager
 
+from fastconv._setting import Setting
+
 ALGORITHMS = ("direct", "winograd", "auto")
 
 
@@ -20,8 +22,7 @@ def _check(op, value):
 
 
 _default = _check("FASTCONV_ALGORITHM", os.environ.get("FASTCONV_ALGORITHM") or "direct")
-_chosen = None
-_contexts = []  # [name] of each `algorithm` that is entered, in any thread; the last one counts
+_chosen = Setting()
 
 
 def set_algorithm(algorithm):
@@ -30,31 +31,19 @@ def set_algorithm(algorithm):
     "direct", "winograd" (ValueError from calls to which it does not apply) or "auto" (where it
     applies and is expected to be faster); anything else is a ValueError.
     """
-    global _chosen
-    if algorithm is not None:
-        _check("set_algorithm", algorithm)
-    if _contexts:
-        _contexts[-1][0] = algorithm
-    else:
-        _chosen = algorithm
+    _chosen.set(algorithm if algorithm is None else _check("set_algorithm", algorithm))
 
 
 def get_algorithm():
     """The algorithm of a convolution that does not name its own."""
-    return (_contexts[-1][0] if _contexts else _chosen) or _default
+    return _chosen.value or _default
 
 
 @contextmanager
 def algorithm(name):
     """Context manager: `set_algorithm(name)` inside, the old setting after."""
-    own = [None]
-    _contexts.append(own)
-    try:
-        set_algorithm(name)
+    with _chosen.within(name if name is None else _check("set_algorithm", name)):
         yield
-    finally:
-        # Those of other threads may have been entered since.
-        _contexts[:] = [each for each in _contexts if each is not own]
 
 
 def effective(op, algorithm):

@@ -14,14 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fastconv._kernels import capi, cpu
+from fastconv._setting import Setting
 from fastconv._shapes import integer
 
 # A parallel region pays once its loops do this many multiply-adds (about 20 microseconds).
 SERIAL_WORK = 1_000_000
 
 _openmp_at_import = cpu.openmp_max_threads()
-_chosen = None
-_contexts = []  # [number] of each `num_threads` that is entered, in any thread; the last one counts
+_chosen = Setting()
 _forked = _said_forked = False
 _of_thread = threading.local()  # most: the limit of `at_most`
 
@@ -55,28 +55,24 @@ def available_processors():
     return int(min(count, _quota))
 
 
-def _in_force():
-    """What was set, or None."""
-    return _contexts[-1][0] if _contexts else _chosen
-
-
 def _default():
-    if _in_force() is not None:
-        return _in_force()
+    chosen = _chosen.value
+    if chosen is not None:
+        return chosen
     if os.environ.get("OMP_NUM_THREADS"):
         return _openmp_at_import
     return available_processors()
 
 
+def _checked(num_threads):
+    if num_threads is None:
+        return None
+    return integer("set_num_threads", "num_threads", num_threads, 1)
+
+
 def set_num_threads(num_threads):
     """Threads for every later call that does not name its own number; None: the default again."""
-    global _chosen
-    if num_threads is not None:
-        num_threads = integer("set_num_threads", "num_threads", num_threads, 1)
-    if _contexts:
-        _contexts[-1][0] = num_threads
-    else:
-        _chosen = num_threads
+    _chosen.set(_checked(num_threads))
     capi.set_default_threads(_default())
 
 
@@ -88,14 +84,11 @@ def get_num_threads():
 @contextmanager
 def num_threads(count):
     """Context manager: `set_num_threads(count)` inside, the old setting after."""
-    own = [None]
-    _contexts.append(own)
     try:
-        set_num_threads(count)
-        yield
+        with _chosen.within(_checked(count)):
+            capi.set_default_threads(_default())
+            yield
     finally:
-        # Those of other threads may have been entered since.
-        _contexts[:] = [each for each in _contexts if each is not own]
         capi.set_default_threads(_default())
 
 

@@ -59,15 +59,13 @@ class Checkpoint(Callback):
         if time.monotonic() >= self._due:
             self.save(run)
 
-    on_epoch_begin = on_batch_end = _save_if_due
+    on_epoch_begin = on_batch_end = on_epoch_end = _save_if_due
 
-    def on_epoch_end(self, run):
-        # For the last time here: at the end others may put the best weights into the model.
-        self._over = run.stop_training or run.epoch >= run.epochs
-        if self._over and self.every is not None:
+    def finish(self, run):
+        """At the end, before other callbacks may put the best weights into the model."""
+        self._over = True
+        if self.every is not None:
             self.save(run)
-        else:
-            self._save_if_due(run)
 
     def on_interrupt(self, run):
         if not (self._over and self.saved):

@@ -62,7 +62,7 @@ def _threads_reason():
         return "a forked child runs serially"
     if _threads.get_num_threads() < _threads._default():
         return "limited through OpenMP, as threadpoolctl does"
-    if _threads._in_force() is not None:
+    if _threads._chosen.value is not None:
         return "set by set_num_threads or --num-threads"
     if os.environ.get("OMP_NUM_THREADS"):
         return f"OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']}"

@@ -123,7 +123,7 @@ def fit(
             while run.phase or (run.epoch < epochs and not run.stop_training):
                 if run.phase is None:
                     _begin_epoch(run, metrics)
-                    if run.phase is None:
+                    if run.phase is None:  # it was stopped
                         break
                 progress.begin_epoch(run.epoch, _len(train), run.batch)
                 if run.phase == "train":
@@ -140,6 +140,9 @@ def fit(
                 progress.end_epoch(run.logs, run.epoch_seconds, run.scores.samples)
                 run.notify("on_epoch_end")
                 interrupt.check()
+            for each in run.callbacks:
+                if isinstance(each, Checkpoint):
+                    each.finish(run)
             run.notify("on_train_end")
             progress.end(run.stop_reason)
             interrupt.check()

@@ -177,6 +177,13 @@ def test_a_run_can_become_longer_though_the_best_weights_came_back(tmp_path):
     assert longer.bits() == experiment().run(epochs=5).bits()
 
 
+def test_a_finished_run_leaves_a_file_under_another_name(tmp_path):
+    whole = Experiment().run(Checkpoint(tmp_path / "run"), epochs=2)
+    again = Experiment(seed=3).run(Checkpoint(tmp_path / "copy"), resume=tmp_path / "run", epochs=2)
+    assert again.bits() == whole.bits()
+    assert checkpoint.read(tmp_path / "copy")["run"]["epoch"] == 2
+
+
 def test_when_it_is_written(tmp_path, monkeypatch):
     """At the start, after 10 s, at the end: batches of 4 s each."""
     now, times = [0.0], []
@@ -201,7 +208,7 @@ def test_when_it_is_written(tmp_path, monkeypatch):
 
     assert times_with(10) == [0, 12, 24, 24]
     assert times_with(60) == [0, 24]
-    assert times_with(0) == [0, 4, 8, 12, 16, 20, 24, 24]
+    assert times_with(0) == [0, 4, 8, 12, 16, 20, 24, 24, 24]
     assert times_with(None) == []
 
 

@@ -17,7 +17,7 @@ HOUSE = Path(fastconv.__file__).parent
 # Each room imports from its own floor and from those below it, which are named first.
 FLOORS = (
     ("_kernels",),
-    ("_shapes", "_threads", "_algorithm", "_random", "_typing"),
+    ("_setting", "_shapes", "_threads", "_algorithm", "_random", "_typing"),
     ("functional",),
     ("nn", "torch", "optim", "data", "gradcheck", "serialization", "images", "progress", "metrics",
      "interrupt", "theory"),

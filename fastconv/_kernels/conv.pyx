@@ -33,8 +33,9 @@
 #    | grad_weight             | taps and input channels | grad_output, out channels    |
 #
 # b) `correlate` (conv_plan.pxi, conv_taps.pxi, conv_pack.pxi, conv_correlate.pxi, and the lanes in
-#    conv_channel_lanes.pxi and conv_row_lanes.pxi) is both forward and grad_input.  Forward moves a window by `stride`; grad_input moves a window by 1 over a
-#    grad_output stretched by `stretch`, with regrouped filters.  The zeros of stretching are never
+#    conv_channel_lanes.pxi and conv_row_lanes.pxi) is both forward and grad_input.  Forward moves a
+#    window by `stride`; grad_input moves a window by 1 over a grad_output stretched by `stretch`,
+#    with regrouped filters.  The zeros of stretching are never
 #    stored: output positions of equal remainder modulo `stretch` form a phase, and a phase only sees
 #    the taps that meet its input cells.
 #

@@ -143,6 +143,7 @@ def add_options(parser):
 
 def run(args):
     options = _options(vars(args))
+    _check_paths(options)
     keeper = _keeper(options)
     if options.report:
         _report().check_report(options.report)
@@ -301,16 +302,20 @@ def _check_same(path, metadata):
         )
 
 
+def _check_paths(options):
+    """Refuses empty ones, as of an unset variable, and a model in place of its checkpoint."""
+    for name in ("out", "checkpoint", "report"):
+        if getattr(options, name) == "":
+            raise ValueError(f"--{name}: the path is empty")
+    for name in ("checkpoint", "resume"):
+        path = getattr(options, name)
+        if options.out and path and os.path.realpath(options.out) == os.path.realpath(path):
+            raise ValueError(f"--out {options.out}: the model would replace the file of --{name}")
+
+
 def _keeper(options):
     """The Checkpoint of the run.  With only an --out to keep, it is written at a Ctrl-C alone."""
-    paths = ("--out", options.out), ("--checkpoint", options.checkpoint)
-    for option, path in (*paths, ("--report", options.report)):
-        if path == "":
-            raise ValueError(f"{option}: the path is empty")
-    for option, path in (("--checkpoint", options.checkpoint), ("--resume", options.resume)):
-        if options.out and path and os.path.realpath(options.out) == os.path.realpath(path):
-            raise ValueError(f"--out {options.out}: the model would replace the file of {option}")
-    for option, path in paths:
+    for option, path in (("--out", options.out), ("--checkpoint", options.checkpoint)):
         if path:
             if importlib.util.find_spec("safetensors") is None:
                 raise ImportError(f"{option} needs safetensors: pip install 'fastconv[save]'")

@@ -35,11 +35,10 @@ class Residual(Module):
 
         def identity(output):
             other = input if self.shortcut is None else self.shortcut(input)
-            other = as_array("Residual", "the output of shortcut", other)
-            if output.shape != other.shape:
+            if output.shape != np.shape(other):
                 raise ValueError(
                     "Residual: body and shortcut must give outputs of one shape, "
-                    f"got {output.shape} and {other.shape}"
+                    f"got {output.shape} and {np.shape(other)}"
                 )
             return as_like("Residual", "the output of shortcut", other, output)
 
