@@ -61,8 +61,11 @@ def test_random_data_within_rounding():
 
 
 # Wide and narrow, few rows and many: kernels exchange the arrays of grad_weight for some of them,
-# and cut the sums of others into depths.
-SHAPES = ((1, 700, 30), (3, 9000, 40), (6, 40, 5000), (40, 2100, 90), (130, 300, 7), (900, 33, 50))
+# cut the sums of others into depths, or leave them where the weights are, in one go or in several.
+SHAPES = (
+    (1, 700, 30), (3, 9000, 40), (6, 40, 5000), (40, 2100, 90), (130, 300, 7), (900, 33, 50),
+    (64, 3072, 128), (700, 512, 48),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("isa", isas.AVAILABLE)

@@ -38,7 +38,7 @@ cdef void pack_grad_output(const grad_weight_t* self, const real* g, idx_t block
 
 
 cdef void mixed_unit(const grad_weight_t* self, stream_t* s, const real* cells, const real* g,
-                     idx_t nv, real* part) noexcept nogil:
+                     idx_t nv, start_t start, const real* none, real* part) noexcept nogil:
     """Rows of the tile are taps and channels."""
     cdef idx_t all = self.n_taps * self.p.in_channels, j, rows
     cdef idx_t px = even(all, tallest_lanewise(nv, False) if self.lanewise else tallest(1, nv))
@@ -46,13 +46,14 @@ cdef void mixed_unit(const grad_weight_t* self, stream_t* s, const real* cells, 
         s.a_rows = self.row_input + j * px
         rows = min(px, all - j * px)
         if self.lanewise:
-            run_lanewise(<int> rows, <int> nv, s, cells, g, ADD, NULL, part + j * px * s.o_row)
+            run_lanewise(<int> rows, <int> nv, s, cells, g, start, none, part + j * px * s.o_row)
         else:
-            run_listed(<int> rows, <int> nv, s, cells, g, ADD, NULL, part + j * px * s.o_row)
+            run_listed(<int> rows, <int> nv, s, cells, g, start, none, part + j * px * s.o_row)
 
 
 cdef void tap_unit(const grad_weight_t* self, const stream_t* s, idx_t chain, const real* cells,
-                   const real* g, idx_t nv, real* part) noexcept nogil:
+                   const real* g, idx_t nv, start_t start, const real* none,
+                   real* part) noexcept nogil:
     """Rows of the tile are channels, at a tap or at a chain of taps that begins there."""
     cdef idx_t channels = self.p.in_channels, o_tap = channels * s.o_row, j, c, rows
     cdef idx_t px = even(channels, tallest(1, nv) if chain == 1 else tallest_chain(chain, nv))
@@ -60,7 +61,7 @@ cdef void tap_unit(const grad_weight_t* self, const stream_t* s, idx_t chain, co
         c = j * px
         rows = min(px, channels - c)
         if chain == 1:
-            run_tile(<int> rows, <int> nv, s, cells + c * s.a_row, g, ADD, NULL,
+            run_tile(<int> rows, <int> nv, s, cells + c * s.a_row, g, start, none,
                      part + c * s.o_row)
         else:
             run_rolling_chain(<int> chain, <int> rows, <int> nv, s, cells + c * s.a_row, g,
@@ -68,15 +69,21 @@ cdef void tap_unit(const grad_weight_t* self, const stream_t* s, idx_t chain, co
 
 
 cdef void tile_unit(const grad_weight_t* self, const stream_t* s, idx_t* rows_of,
-                    const real* cells, const real* g, idx_t block, real* part) noexcept nogil:
-    """Adds one unit to a part [tap][in channel][lanes of the block] by tiles."""
+                    const real* cells, const real* g, idx_t block, bint fresh,
+                    real* part) noexcept nogil:
+    """Adds one unit to a part [tap][in channel][lanes of the block] by tiles; fresh: to nothing."""
     cdef const conv_t* p = &self.p
     cdef idx_t width = block_width(self, block), t = 0, chain
+    cdef int v
     cdef stream_t stream = s[0]
     cdef rows_t row
-    stream.o_row = width
+    cdef vec none[MAX_NV]
+    cdef start_t start = LANE_BIAS if fresh else ADD
+    for v in range(MAX_NV):
+        none[v] = splat(0)
+    stream.o_row = p.w_in if at_home(self) else width
     if self.mixed:
-        mixed_unit(self, &stream, cells, g, width // LANES, part)
+        mixed_unit(self, &stream, cells, g, width // LANES, start, <const real*> none, part)
         return
     stream.a_row = self.window.channel_step
     while t < self.n_taps:
@@ -85,8 +92,8 @@ cdef void tile_unit(const grad_weight_t* self, const stream_t* s, idx_t* rows_of
             stream.n_outer, stream.a_off, stream.b_off = row.count, row.a_off, row.b_off
         # The last unit of a row may be too short for chains.
         chain = self.tap_chain[t] if s.n_inner >= self.longest else 1
-        tap_unit(self, &stream, chain, cells + self.tap_input[t], g, width // LANES,
-                 part + t * p.in_channels * width)
+        tap_unit(self, &stream, chain, cells + self.tap_input[t], g, width // LANES, start,
+                 <const real*> none, part + t * p.in_channels * width)
         t += chain
 
 
@@ -160,9 +167,11 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
     cdef idx_t first = chunk * self.chunk, last = min(self.n_blocks, first + self.chunk)
     cdef idx_t m[AXES]
     cdef idx_t e[AXES]
-    cdef idx_t unit, rest, n, images, block, i
+    cdef idx_t first_unit, unit, rest, n, images, block, i
     cdef int a
+    cdef bint home = at_home(self)
     cdef real* sums
+    cdef real* weights
     cdef real* strips = scratch
     cdef real* packed = strips + self.images * window.elements
     cdef real* own = scratch + unit_elements(self)
@@ -181,8 +190,8 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
     for block in range(first, first if self.continued else last):
         memset(task_sums(self, parts, own, group, block - first, chunk, part), 0,
                <size_t> sums_elements(self) * sizeof(real))
-    for unit in range(part * self.n_units // self.n_parts,
-                      (part + 1) * self.n_units // self.n_parts):
+    first_unit = part * self.n_units // self.n_parts
+    for unit in range(first_unit, (part + 1) * self.n_units // self.n_parts):
         rest = unit
         for a in range(AXES - 1, -1, -1):
             m[a] = rest % self.n_pos[a] * axis[a].block
@@ -219,14 +228,18 @@ cdef void weight_task(const grad_weight_t* self, idx_t task, const real* x, cons
                 if self.bias:
                     tile_bias(self, &s, grad_output, block, sums + bias_row(self))
                 if self.weight:
-                    tile_unit(self, &s, tables, cells, grad_output, block, sums)
+                    weights = sums
+                    if home:
+                        weights = grad + group * p.w_group + block * self.width
+                    tile_unit(self, &s, tables, cells, grad_output, block,
+                              home and unit == first_unit, weights)
     if alone(self):
         # While the sums are in cache.
         for block in range(first, last):
             sums = own + (block - first) * sums_elements(self)
             if self.bias:
                 add_bias_parts(self, group * self.n_blocks + block, sums, grad_bias)
-            for i in range(weight_steps(self) if self.weight else 0):
+            for i in range(weight_steps(self) if self.weight and not home else 0):
                 add_parts(self, group * self.n_blocks + block, i, sums, grad)
 
 

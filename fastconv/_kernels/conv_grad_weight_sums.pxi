@@ -4,9 +4,20 @@
 # grad_bias is grad_weight for an input that is 1 everywhere: one more row of every part's sums,
 # added up while a unit of grad_output lies in cache.
 
+cdef inline bint alone(const grad_weight_t* self) noexcept nogil:
+    """Whether the sums of a task wait for no others."""
+    return self.n_parts == 1 and not self.continued
+
+
+cdef inline bint at_home(const grad_weight_t* self) noexcept nogil:
+    """Whether the tile leaves them where the weights are: both have the same order then."""
+    return (alone(self) and not self.dots and self.n_taps == 1 and self.p.w_out == 1
+            and self.p.out_channels % LANES == 0)
+
+
 cdef inline idx_t bias_row(const grad_weight_t* self) noexcept nogil:
-    """Where the sums for the bias begin: after those for the weights."""
-    return self.n_taps * self.p.in_channels * self.width
+    """Where the sums for the bias begin: after those for the weights that are not at home."""
+    return 0 if at_home(self) else self.n_taps * self.p.in_channels * self.width
 
 
 cdef inline idx_t sums_elements(const grad_weight_t* self) noexcept nogil:
@@ -17,11 +28,6 @@ cdef inline idx_t sums_elements(const grad_weight_t* self) noexcept nogil:
 cdef inline real* block_sums(const grad_weight_t* self, real* parts, idx_t block) noexcept nogil:
     """All parts, side by side, of the sums of one block, counted through the groups."""
     return parts + block * self.n_parts * sums_elements(self)
-
-
-cdef inline bint alone(const grad_weight_t* self) noexcept nogil:
-    """Whether the sums of a task wait for no others."""
-    return self.n_parts == 1 and not self.continued
 
 
 cdef inline real* task_sums(const grad_weight_t* self, real* parts, real* own, idx_t group,

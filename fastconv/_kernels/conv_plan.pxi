@@ -112,9 +112,13 @@ cdef idx_t best_chains(const correlate_t* self, idx_t phase, idx_t nv,
     """The chains that make the columns of a phase cheapest in tiles nv wide; returns the cost."""
     cdef const axis_t* axis = &self.window.axis[2]
     cdef idx_t columns = phase_count(&self.p, 2, phase), length, cost, least = -1, some
-    cdef idx_t vectors = ceil_div(self.p.out_channels, LANES), rest = vectors % nv
+    cdef idx_t vectors = ceil_div(self.p.out_channels, LANES)
+    cdef idx_t blocks = vectors // nv, rest = vectors % nv
     cdef idx_t steps = tap_rows(self) * self.p.in_channels
     cdef chains_t chains
+    if self.few and self.p.groups == 1:
+        # Tasks share out the blocks: the thread that has most of them counts for all.
+        blocks, rest = round_up(ceil_div(vectors, nv), FEW_THREADS), 0
     for length in range(1, MAX_CHAIN + 1):
         if length > 1 and (self.p.in_channels == 1 or nv > widest(length)
                            or tallest(length, nv) < 1):
@@ -123,10 +127,11 @@ cdef idx_t best_chains(const correlate_t* self, idx_t phase, idx_t nv,
         if length > 1 and chains.many == 0:
             continue
         some = ceil_div(columns, chains.apart)
-        cost = vectors // nv * column_cost(
-            chains, steps, some, even(some, tallest(length, nv)), nv)
+        cost = blocks * column_cost(chains, steps, some, even(some, tallest(length, nv)), nv)
         if rest:
             cost += column_cost(chains, steps, some, even(some, tallest(length, rest)), rest)
+        if self.few:
+            cost += blocks * steps * some // 4  # each block reads the input again
         cost *= chains.apart
         if least < 0 or cost < least:
             least = cost
@@ -147,6 +152,12 @@ cdef idx_t channel_cost(const correlate_t* self, idx_t* width) noexcept nogil:
     return least
 
 
+cdef inline idx_t all_positions(const correlate_t* self) noexcept nogil:
+    """Of the output, in the whole batch; a phase's."""
+    cdef const axis_t* axis = &self.window.axis[0]
+    return self.p.batch * axis[0].grid * axis[1].grid * axis[2].grid
+
+
 cdef void choose_lanes(correlate_t* self) noexcept nogil:
     """Channel lanes or row lanes, by cycles for one row of output."""
     cdef conv_t* p = &self.p
@@ -156,6 +167,8 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
         axis[0].n_phases * axis[1].n_phases * axis[2].n_phases))
     cdef idx_t k_vectors = ceil_div(k, LANES), row_vectors = ceil_div(columns, LANES), k_nv = 1
     cdef idx_t row_nv = best_width(reduction, k, row_vectors, MAX_NV)
+    self.few = (k * p.in_channels * self.n_taps * <idx_t> sizeof(real) > WEIGHT_BYTES
+                and all_positions(self) <= FEW_POSITIONS)
     cdef idx_t by_channel = channel_cost(self, &k_nv) // axis[2].n_phases
     # A single filter meets several rows of output at once, with a load for each multiply-add; and
     # so do a few.
@@ -299,10 +312,9 @@ cdef void choose_blocks(correlate_t* self, idx_t num_threads) noexcept nogil:
     cdef idx_t packed = self.n_blocks * self.block_elements * <idx_t> sizeof(real)
     cdef idx_t chunks = min(self.n_blocks, ceil_div(packed, WEIGHT_BYTES))
     cdef idx_t n_depths = 1, n_chunks = 1, depths = 1, cost
-    cdef idx_t least, positions = (p.batch * self.window.axis[0].grid * self.window.axis[1].grid
-                                   * self.window.axis[2].grid)
+    cdef idx_t least
     self.pixels = not self.rows and p.in_channel == 1 and p.in_channels > 1
-    self.few = not self.rows and packed > WEIGHT_BYTES and positions <= FEW_POSITIONS
+    self.few = self.few and not self.rows
     least = cut_blocks(self, 1, 1, FEW_THREADS)
     # Row lanes load whole vectors, past the end of a row too: only a strip allows that.
     self.window.direct = not self.rows and reads_in_place(&self.window, p)
@@ -322,7 +334,7 @@ cdef void choose_blocks(correlate_t* self, idx_t num_threads) noexcept nogil:
         # A task packs its own weights then, and what it packs at once stays in L2.
         n_depths = max(
             ceil_div(self.block_elements * <idx_t> sizeof(real), PANEL_BYTES),
-            ceil_div(positions * p.in_channels * <idx_t> sizeof(real), STRIP_BYTES))
+            ceil_div(all_positions(self) * p.in_channels * <idx_t> sizeof(real), STRIP_BYTES))
     cut_blocks(self, n_depths, n_chunks, num_threads)
 
 
