@@ -49,8 +49,15 @@ def options_of(options):
     before=st.sampled_from((0.0, 1.0, 0.5)),
     flat=st.booleans(),
     needs=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    pixel_bytes=st.sampled_from((0, 64)),
 )
-def test_every_option(case, layout, window, slope, before, flat, needs):
+def test_every_option(case, layout, window, slope, before, flat, needs, pixel_bytes):
+    with pytest.MonkeyPatch.context() as patch:  # pixels or planes are pooled, of few channels
+        patch.setattr(_conv_pool, "PIXEL_BYTES", pixel_bytes)
+        check_options(case, layout, window, slope, before, flat, needs)
+
+
+def check_options(case, layout, window, slope, before, flat, needs):
     case = replace(case, batched=True, layouts=(layout, "C", "C"), data="integers")
     window = tuple(window[: case.ndim])
     x, weight, bias, _ = case.arrays()

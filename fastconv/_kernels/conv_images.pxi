@@ -42,6 +42,7 @@ cdef void images_forward_share(const images_forward_t* self, idx_t thread, share
     cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
     cdef idx_t n = next_task(shares, thread), units, i
     cdef ahead_t ahead
+    cdef pooled_t pooled = self.pooled
     while n >= 0:
         # Neighbours are most often of one thread.
         memset(&ahead, 0, sizeof(ahead))
@@ -53,7 +54,7 @@ cdef void images_forward_share(const images_forward_t* self, idx_t thread, share
             for i in range(n * units, (n + 1) * units):
                 task_moments(&self.units, y, i, self.means, self.squares)
         else:
-            pool_images(&self.pooled, n * self.images, self.images, y, scratch)
+            pool_images(&pooled, n * self.images, self.images, y, scratch)
         n = next_task(shares, thread)
     set_float_mode(mode)
 
@@ -70,7 +71,7 @@ cdef int images_forward(images_forward_t* self, const conv_t* problem, const rea
     if status == OK:
         packed, elements = shared_elements(&self.conv), convolver_elements(&self.conv)
         if not self.is_normed:
-            elements = max(elements, pixel_buffer(&self.pooled, self.images))
+            elements = max(elements, turned_elements(&self.pooled, self.images))
         memory = take_scratch(
             <size_t> (packed + num_threads * elements) * sizeof(real) + ALIGN)
         status = OK if memory != NULL else NO_MEMORY
@@ -103,26 +104,26 @@ cdef struct images_backward_t:
     idx_t sums, weights, biases     # elements of one part
 
 
-cdef void gradient_between(const images_backward_t* self, idx_t n, real* between,
-                           real* scratch) noexcept nogil:
-    """That of the convolution's output for the images of buffer n."""
+cdef void gradient_between(const images_backward_t* self, pooled_t* pooled, idx_t n,
+                           real* between, real* scratch) noexcept nogil:
+    """That of the convolution's output for the images of buffer n; `pooled` is the thread's."""
     cdef idx_t items
     if self.is_normed:
         items = self.between // self.normed.item
         scale_items(&self.normed, n * items, (n + 1) * items, between)
     else:
-        spread_images(&self.pooled, n * self.images, self.images, between, scratch)
+        spread_images(pooled, n * self.images, self.images, between, scratch)
 
 
-cdef void backward_part(const images_backward_t* self, idx_t part, const real* x, real* grad_input,
-                        real* grad, real* grad_bias, real* between, real* sums,
+cdef void backward_part(const images_backward_t* self, pooled_t* pooled, idx_t part, const real* x,
+                        real* grad_input, real* grad, real* grad_bias, real* between, real* sums,
                         real* scratch) noexcept nogil:
     cdef idx_t first = part * self.n_buffers // self.n_parts
     cdef idx_t last = (part + 1) * self.n_buffers // self.n_parts, n
     cdef ahead_t ahead
     memset(sums, 0, <size_t> self.sums * sizeof(real))
     for n in range(first, last):
-        gradient_between(self, n, between, scratch)
+        gradient_between(self, pooled, n, between, scratch)
         weigh(&self.weight, x + n * self.input_step, between, sums, scratch)
         if self.needs_input:
             memset(&ahead, 0, sizeof(ahead))
@@ -144,11 +145,12 @@ cdef void backward_share(const images_backward_t* self, idx_t thread, shares_t* 
     """A part: its weights and its biases."""
     cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
     cdef idx_t part = next_task(shares, thread)
+    cdef pooled_t pooled = self.pooled
     cdef real* grad
     while part >= 0:
         grad = parts + part * (self.weights + self.biases)
-        backward_part(self, part, x, grad_input, grad, grad + self.weights, between, scratch,
-                      scratch + self.sums)
+        backward_part(self, &pooled, part, x, grad_input, grad, grad + self.weights, between,
+                      scratch, scratch + self.sums)
         part = next_task(shares, thread)
     set_float_mode(mode)
 
@@ -197,7 +199,7 @@ cdef int images_backward(images_backward_t* self, const conv_t* forward, const c
         all_parts = self.n_parts * (self.weights + self.biases)
         elements = round_up(weigher_elements(&self.weight), ALIGN)
         if not self.is_normed:
-            elements = max(elements, pixel_buffer(&self.pooled, self.images))
+            elements = max(elements, turned_elements(&self.pooled, self.images))
         if self.needs_input:
             packed = shared_elements(&self.input)
             elements = max(elements, convolver_elements(&self.input))

@@ -3,13 +3,13 @@
 
 def forward_max_tiles(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w,
                       const real[::1] bias, real[:, :, :, :, :] between,
-                      real[:, :, :, :, ::1] y, uint8_t[:, :, :, :, ::1] codes, bint planar,
-                      double slope, tuple stride, tuple dilation, tuple pad, tuple kernel,
-                      int num_threads):
+                      real[:, :, :, :, ::1] y, uint8_t[:, :, :, :, ::1] codes, bint pixels,
+                      bint turned, double slope, tuple stride, tuple dilation, tuple pad,
+                      tuple kernel, int num_threads):
     """`forward` and then `max_tiles` of the pools, of a kernel that tiles what lies between.
 
-    `between`: images // num_threads images for each thread, a divisor of the batch, in the memory
-    order that y, codes and x share; but for a `planar` y (N, C, D, H, W) of pixels.
+    `between`: images // num_threads images for each thread, a divisor of the batch.  It and `codes`
+    hold `pixels` or else planes; so does y, unless it is `turned`.
     """
     cdef conv_t p = describe(x, w, between, stride, dilation, pad)
     cdef images_forward_t task
@@ -17,7 +17,7 @@ def forward_max_tiles(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] 
     cdef int status
     p.slope = <real> slope
     task.is_normed = False
-    task.pooled = describe_pooled(between, y, codes, x.shape[0], kernel, planar)
+    task.pooled = describe_pooled(between, y, codes, kernel, pixels, turned)
     task.images = between.shape[0] // num_threads
     task.y, task.image_step = &between[0, 0, 0, 0, 0], 0
     task.thread_step = between.size // between.shape[0] * task.images
@@ -83,7 +83,7 @@ cdef int run_images_backward(images_backward_t* task, const real[:, :, :, :, :] 
 
 
 def backward_max_tiles(real[:, :, :, :, ::1] grad_output, const uint8_t[:, :, :, :, ::1] codes,
-                       bint planar, tuple kernel, const real[:, :, :, :, :] x,
+                       bint pixels, bint turned, tuple kernel, const real[:, :, :, :, :] x,
                        const real[:, :, :, :, :, :] filters, real[:, :, :, :, :] between,
                        real[:, :, :, :, :] grad_input, real[:, :, :, :, :, :] grad,
                        real[::1] grad_bias, const real[:, :, :, :, :] gate,
@@ -96,7 +96,7 @@ def backward_max_tiles(real[:, :, :, :, ::1] grad_output, const uint8_t[:, :, :,
     """
     cdef images_backward_t task
     task.is_normed = False
-    task.pooled = describe_pooled(between, grad_output, codes, x.shape[0], kernel, planar)
+    task.pooled = describe_pooled(between, grad_output, codes, kernel, pixels, turned)
     return run_images_backward(&task, x, filters, between, grad_input, grad, grad_bias, gate, plus,
                                slope, stride, dilation, pad, bias_alone, num_threads)
 

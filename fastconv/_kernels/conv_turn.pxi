@@ -123,14 +123,27 @@ cdef enum:
     TURNED_ROWS = 64    # of a task
 
 
+cdef void turn_few_rows(const real* source, idx_t rows, idx_t columns, const real* source_end,
+                        real* target) noexcept nogil:
+    """target[j, i] = source[i, j] of fewer rows than lanes, from first to last column.
+
+    A vector of the target runs over the next rows of it, which then are written.
+    """
+    cdef idx_t i, j = 0
+    while j + LANES <= columns and (columns - j - LANES + 1) * rows >= LANES:
+        turn_square(source + j, columns, rows, source_end, AHEAD, target + j * rows, rows, LANES)
+        j += LANES
+    for j in range(j, columns):
+        for i in range(rows):
+            target[j * rows + i] = source[i * columns + j]
+
+
 cdef void turn_rows(const real* source, idx_t rows, idx_t columns, idx_t begin, idx_t end,
                     const real* source_end, real* target) noexcept nogil:
-    """target[j, i] = source[i, j] of a matrix, begin <= i < end."""
+    """target[j, i] = source[i, j] of a matrix, begin <= i < end: all rows, or LANES and more."""
     cdef idx_t i, i0, j, j0
-    if end - begin < LANES:
-        for i in range(begin, end):
-            for j in range(columns):
-                target[j * rows + i] = source[i * columns + j]
+    if rows < LANES:
+        turn_few_rows(source, rows, columns, source_end, target)
         return
     # Along the rows of the target, which the hardware then fetches ahead.
     for j in range(ceil_div(columns, LANES)):

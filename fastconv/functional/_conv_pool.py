@@ -8,6 +8,9 @@ import numpy as np
 
 from fastconv.functional import _arrays, _conv_images, _pool, _run
 
+# Channels of a pixel: those that fill a vector.
+PIXEL_BYTES = 64
+
 
 def plan(op, ndim, x, weight, options, algorithm, pool):
     """(Plan, tiles) for `forward` and `backward`; None where the two had better run apart.
@@ -19,8 +22,11 @@ def plan(op, ndim, x, weight, options, algorithm, pool):
     found = _conv_images.plan(op, ndim, x, weight, options, algorithm, kernels)
     if found is None:
         return None
-    last = _arrays.is_channels_last(x)
-    tiles = _pool.tiles_of(found.geometry.narrow_shape, x.dtype, last, *pool)
+    # Of few channels planes are pooled, in vectors of columns, and pixels only where these end.
+    pixels = _arrays.is_channels_last(x) and (
+        found.winograd or len(weight) * x.itemsize >= PIXEL_BYTES
+    )
+    tiles = _pool.tiles_of(found.geometry.narrow_shape, x.dtype, pixels, *pool)
     return None if tiles is None else (found, tiles)
 
 
@@ -33,16 +39,16 @@ def forward(plan, tiles, x, weight, bias, slope, placed, num_threads=None, flat=
     out = tuple(size // k for size, k in zip(geometry.narrow, tiles.kernel, strict=True))
     shape = (geometry.batch, geometry.narrow_channels, *out)
     bias = _run.check_bias(geometry.op, bias, geometry.narrow_channels, x.dtype)
-    planar = flat and tiles.channels_last
-    y = (_arrays if planar else tiles).empty(geometry.op, shape, x.dtype)
+    last = _arrays.is_channels_last(x) and not flat
+    y = _arrays.empty_in_order(geometry.op, shape, x.dtype, last)
     codes = tiles.empty(geometry.op, shape, np.dtype(np.uint8)) if placed else None
     threads = _conv_images.threads_for(geometry, num_threads)
     images = threads * _conv_images.together(plan, x.itemsize, False)
     status = plan.kernels[x.dtype.char].forward_max_tiles(
         _arrays.expand_space(x), _run.filters(weight, geometry.groups), bias,
         _arrays.expand_space(_between(geometry, tiles, images)),
-        _arrays.expand_space(y) if planar else tiles.lines(y),
-        tiles.lines(codes) if placed else None, planar, slope, *geometry.kernel_args,
+        _pool.lines(y, last), tiles.lines(codes) if placed else None,
+        tiles.channels_last, tiles.channels_last != last, slope, *geometry.kernel_args,
         _pool.three(tiles.kernel, 1), threads,
     )  # fmt: skip
     _run.check_status(geometry.op, status)
@@ -64,9 +70,10 @@ def backward(
         raise ValueError(f"{op}: grad_output must have shape {codes.shape}, got {g.shape}")
     threads = _conv_images.threads_for(geometry, num_threads)
     images = threads * _conv_images.together(plan, x.itemsize, True)
-    planar = tiles.channels_last and g.flags.c_contiguous and not _arrays.is_channels_last(g)
-    lines = _arrays.expand_space(g) if planar else np.ascontiguousarray(tiles.lines(g))
-    behind = lines, tiles.lines(codes), planar, _pool.three(tiles.kernel, 1)
+    last = _arrays.is_channels_last(g) or not g.flags.c_contiguous
+    lines = np.ascontiguousarray(_pool.lines(g, last))
+    turned = tiles.channels_last != last
+    behind = lines, tiles.lines(codes), tiles.channels_last, turned, _pool.three(tiles.kernel, 1)
     return _conv_images.backward(
         "backward_max_tiles", plan, behind, _between(geometry, tiles, images),
         x, weight, needs, slope, plus, threads,

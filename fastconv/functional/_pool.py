@@ -86,6 +86,12 @@ def max_pool_backward(op, ndim, grad_output, indices, input_shape, num_threads):
     return gx if batched else gx[0]
 
 
+def lines(x, channels_last):
+    """(N, C, *space) as (N, D, H, W, C), or its planes as (N * C, D, H, W, 1); a view."""
+    x = _arrays.expand_space(x)
+    return _arrays.channels_to_end(x) if channels_last else x.reshape(-1, *x.shape[2:], 1)
+
+
 class Tiles(NamedTuple):
     """A pool whose windows tile an input."""
 
@@ -95,16 +101,11 @@ class Tiles(NamedTuple):
     channels_last: bool
 
     def lines(self, x):
-        """(N, C, *space) as (N, D, H, W, C), or its planes as (N * C, D, H, W, 1); a view."""
-        x = _arrays.expand_space(x)
-        return _arrays.channels_to_end(x) if self.channels_last else x.reshape(-1, *x.shape[2:], 1)
+        return lines(x, self.channels_last)
 
     def empty(self, op, shape, dtype):
         """A new array of `shape` in the memory order of the input."""
-        n, channels, *space = shape
-        if not self.channels_last:
-            return _arrays.empty(op, shape, dtype)
-        return _arrays.channels_from_end(_arrays.empty(op, (n, *space, channels), dtype))
+        return _arrays.empty_in_order(op, shape, dtype, self.channels_last)
 
 
 def tiles(x, kernel_size, stride, padding, dilation, ceil_mode):
