@@ -68,9 +68,13 @@ def as_array(op, name, array, dtype=None):
 def _whole_elements(array):
     """Whether the array is aligned and steps from element to element in whole elements."""
     flags = array.flags
-    return flags.aligned and (
-        flags.c_contiguous or not any(step % array.itemsize for step in array.strides)
-    )
+    if not flags.aligned:
+        return False
+    if not flags.c_contiguous:
+        for step in array.strides:
+            if step % array.itemsize:
+                return False
+    return True
 
 
 def as_like(op, name, array, input):
@@ -118,7 +122,7 @@ def is_channels_last(array):
     if array.ndim < 3:
         return False
     if not array.flags.c_contiguous:
-        return channels_to_end(array).flags.c_contiguous
+        return array.transpose(TO_END[array.ndim]).flags.c_contiguous
     _, channels, *space = array.shape
     pixels = math.prod(space)
     if channels == 1:

@@ -173,4 +173,4 @@ def check_needs(op, needs):
         raise TypeError(f"{op}: needs must be a tuple of three booleans, got {needs!r}")
     if len(needs) != 3:
         raise ValueError(f"{op}: needs must hold three booleans, got {needs!r}")
-    return tuple(bool(need) for need in needs)
+    return tuple(map(bool, needs))

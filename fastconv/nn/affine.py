@@ -16,8 +16,12 @@ class _Affine(Module):
 
     def _needs(self, needs_input_grad):
         """Which of the gradients of (input, weight, bias) are wanted."""
-        learned = (p is not None and p.requires_grad for p in (self.weight, self.bias))
-        return (needs_input_grad, *learned)
+        weight, bias = self.weight, self.bias
+        return (
+            needs_input_grad,
+            weight is not None and weight.requires_grad,
+            bias is not None and bias.requires_grad,
+        )
 
     def _accumulate(self, gradients):
         """Hands out (grad_input, grad_weight, grad_bias); returns the first."""

@@ -170,7 +170,7 @@ class Module:
 
     def save_for_backward(self, *values):
         """Keeps references to `values` until `backward` takes them; in eval mode keeps nothing."""
-        self._saved = values if self.training else None
+        vars(self)["_saved"] = values if self.training else None  # __setattr__ takes its time
 
     def saved_for_backward(self):
         """The values of the last `save_for_backward`, once; RuntimeError if there are none."""
@@ -180,7 +180,8 @@ class Module:
                 "for each backward (a module used twice in a model keeps only its last forward; "
                 "in a Sequential, call the Sequential's backward)"
             )
-        values, self._saved = self._saved, None
+        values = self._saved
+        vars(self)["_saved"] = None
         return values
 
     # ---- parts
