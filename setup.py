@@ -20,7 +20,9 @@ from setuptools.command.build_ext import build_ext
 
 KERNELS = "fastconv/_kernels"
 FAMILIES = ("conv", "norm", "pointwise", "pool", "winograd")
-SHARED = ("types.pxd", "openmp.pxd", "shares.pxi", "vec.h", "vec_scalar.h", "float_mode.h")
+SHARED = (
+    "types.pxd", "openmp.pxd", "shares.pxi", "cells.pxi", "vec.h", "vec_scalar.h", "float_mode.h",
+)  # fmt: skip
 INCLUDE = "fastconv/include"
 # What the modules that the C interface calls have in common with it.
 INTERFACE = [f"{KERNELS}/entries.pxd", f"{INCLUDE}/fastconv.h"]

@@ -54,6 +54,84 @@ def test_any_row_of_taps_exactly(stride, dilation, transposed, layout, isa):
 
 
 @pytest.mark.parametrize("isa", isas.AVAILABLE)
+@pytest.mark.parametrize("filters", [13, 33, 48])
+@pytest.mark.parametrize(("kernel", "stride"), [(2, 1), (3, 1), (3, 2), (4, 2), (5, 1)])
+def test_short_rows_between_borders_exactly(kernel, stride, filters, isa):
+    """A tile that reaches from border to border, or to one, leaves out what it meets there."""
+    rng = np.random.default_rng(0)
+    for columns in range(1, 18):
+        x = lay_out(rng.integers(-4, 5, (2, CHANNELS, 3, columns)).astype("f"), "channels_last")
+        weight = rng.integers(-4, 5, (filters, CHANNELS, 3, kernel)).astype("f")
+        back = np.ascontiguousarray(weight.swapaxes(0, 1))
+        for pad in range(kernel):
+            if columns + 2 * pad < kernel or (columns - 1) * stride + kernel <= 2 * pad:
+                continue
+            steps, pads = (1, stride), ((1, 1), (pad, pad))
+            with isas.using(isa):
+                y = fastconv.conv2d(x, weight, stride=steps, padding=(1, pad))
+                z = fastconv.conv_transpose2d(x, back, stride=steps, padding=(1, pad))
+            np.testing.assert_array_equal(
+                y, reference.conv(x, weight, None, steps, pads, (1, 1), 1)
+            )
+            np.testing.assert_array_equal(
+                z, reference.conv_transpose(x, back, None, steps, pads, (0, 0), (1, 1), 1)
+            )
+
+
+def test_infinite_weights_beside_the_border_for_any_number_of_threads():
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((64, 64, 3, 3)).astype("f")
+    weight[..., 0], weight[..., 2] = np.inf, -np.inf
+    for columns in 5, 7, 8, 13, 30, 100:
+        x = lay_out(rng.standard_normal((1, 64, 9, columns)).astype("f"), "channels_last")
+        one, *others = (
+            fastconv.conv2d(x, weight, padding=1, num_threads=threads) for threads in (1, 2, 3, 16)
+        )
+        assert all(one.tobytes() == each.tobytes() for each in others)
+
+
+@pytest.mark.parametrize("isa", isas.AVAILABLE)
+@pytest.mark.parametrize("channels", [1, 3, 4, 18])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (7, 2), (5, 3), (3, 1), (4, 4)])
+def test_first_layers_exactly(kernel, stride, channels, isa):
+    """Few channels of pixels: strips hold rows as they are, and taps and channels are one loop."""
+    rng = np.random.default_rng(0)
+    x = lay_out(rng.integers(-4, 5, (3, channels, 20, 23)).astype("f"), "channels_last")
+    for filters in FILTERS:
+        weight = rng.integers(-4, 5, (filters, channels, kernel, kernel)).astype("f")
+        pads = ((kernel // 2,) * 2,) * 2
+        want = reference.conv(x, weight, None, (stride,) * 2, pads, (1, 1), 1)
+        g = rng.integers(-4, 5, want.shape).astype("f")
+        with isas.using(isa):
+            y = fastconv.conv2d(x, weight, stride=stride, padding=kernel // 2)
+            _, grad, _ = fastconv.conv2d_backward(
+                g, x, weight, stride=stride, padding=kernel // 2, needs=(False, True, False)
+            )
+        np.testing.assert_array_equal(y, want)
+        np.testing.assert_array_equal(
+            grad,
+            reference.conv_grad_weight(g, x, (kernel,) * 2, (stride,) * 2, pads, (1, 1), 1),
+        )
+
+
+@pytest.mark.parametrize("isa", isas.AVAILABLE)
+@pytest.mark.parametrize("kernel", [(3, 1), (5, 1), (3, 1, 1), (3, 3, 1), (1, 3, 1)])
+def test_padded_rows_are_read_in_place(kernel, isa):
+    """Where columns see no padding; a NaN beside the image must not be read."""
+    rng = np.random.default_rng(0)
+    space = (6, 5, 9)[-len(kernel) :]
+    pad = tuple(k // 2 for k in kernel)
+    wide = np.full((4, *space, CHANNELS), np.nan, "f")
+    wide[1:3] = rng.integers(-4, 5, (2, *space, CHANNELS))
+    x = np.moveaxis(wide[1:3], -1, 1)
+    weight = rng.integers(-4, 5, (33, CHANNELS, *kernel)).astype("f")
+    ones, pads = (1,) * len(kernel), tuple((p, p) for p in pad)
+    with isas.using(isa):
+        y = getattr(fastconv, f"conv{len(kernel)}d")(x, weight, padding=pad)
+    np.testing.assert_array_equal(y, reference.conv(x, weight, None, ones, pads, ones, 1))
+
+
+@pytest.mark.parametrize("isa", isas.AVAILABLE)
 @pytest.mark.parametrize("layout", ["C", "channels_last"])
 @pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2)])
 def test_weight_gradients_of_any_row_of_taps_exactly(stride, dilation, layout, isa):

@@ -18,9 +18,10 @@
 #
 #    Where an image has next to no columns, images of the batch take their place in `correlate`.
 #
-#    With channel lanes, taps that read neighbouring pixels form chains: a step of the tile takes a
-#    whole chain, and each broadcast serves all of its taps.  (In grad_weight, where sums belong to
-#    taps and not to pixels, that is a tile of its own, conv_grad_weight_chains.pxi.)
+#    With channel lanes, taps that read neighbouring pixels form chains (conv_chains.pxi): a step of
+#    the tile takes a whole chain, and each broadcast serves all of its taps.  Cells of padding at
+#    the ends of a row are left out.  (In grad_weight, where sums belong to taps and not to pixels,
+#    that is a tile of its own, conv_grad_weight_chains.pxi.)
 #
 #    Where a filter has one tap, grad_weight may exchange its two arrays: the lanes are then input
 #    channels, side by side in the weights as in the tile.
@@ -41,12 +42,13 @@
 #
 # c) A task copies the window of input that it needs into a strip (conv_window.pxi), padded with
 #    zeros and sorted so that stride, dilation and phases vanish: in the strip every problem is a
-#    stride-1 problem with a table of tap offsets.  A strip stays in L2: where channels are many it
-#    holds some of them at a time, and the sums of the task wait.  Planes become pixels in the strip
-#    where many filters share the turning, and inputs are spread over the lanes that want them where
-#    groups are small.  Where nothing is padded and a row of the tile reads memory well as it is,
-#    the input itself serves as the strip; in a depthwise convolution it does with padding, too, as
-#    taps that lie there are left out.
+#    stride-1 problem with a table of tap offsets.  (Rows whose cells all are read stay in order
+#    where a tile may step over some.)  A strip stays in L2: where channels are many it holds some of
+#    them at a time, and the sums of the task wait.  Planes become pixels in the strip where many
+#    filters share the turning, and inputs are spread over the lanes that want them where groups are
+#    small.  Where columns see no padding and a row of the tile reads memory well as it is, the input
+#    itself serves as the strip, as rows of taps that lie in padding are left out; in a depthwise
+#    convolution all taps are that do.
 #
 # d) Each output cell is summed by one thread in an order fixed by the problem.  grad_weight cuts
 #    its long sum into parts by the problem, not by the thread count, and adds the parts in order.
@@ -79,6 +81,7 @@ from fastconv._kernels.types cimport (
 )
 
 include "conv_problem.pxi"
+include "cells.pxi"
 include "conv_ahead.pxi"
 
 # Budgets in bytes: a strip, sums that wait for more channels, and packed weights in a 1 MB L2.
@@ -95,6 +98,7 @@ include "conv_tile_sizes.pxi"
 include "conv_turn.pxi"
 include "conv_rows.pxi"
 include "conv_window.pxi"
+include "conv_chains.pxi"
 include "conv_axes.pxi"
 include "conv_plan.pxi"
 include "conv_taps.pxi"

@@ -5,7 +5,9 @@ cdef void channel_lanes_row(const correlate_t* self, const task_t* task, idx_t p
     """One row of a block of channels, its column phases in turn; pixels of o are `column` apart."""
     cdef const window_t* window = &self.window
     cdef idx_t stretch = self.p.stretch[2], nv = width // LANES, f2, i, q, count, px, step, chain
-    cdef idx_t apart, first, some
+    cdef const axis_t* axis = &window.axis[2]
+    cdef const chains_t* chains
+    cdef idx_t first, some, last, rows
     cdef stream_t s
     s.n_inner = self.inner or task.channels
     s.a_row = window.cell_step
@@ -18,8 +20,9 @@ cdef void channel_lanes_row(const correlate_t* self, const task_t* task, idx_t p
         count = positions(self, task, 2, f2)
         if count == 0:
             continue
-        chain = self.chains[f2].length
-        s.b_step = task.channels * width if self.inner else chain * width
+        chains = self.chains + f2
+        chain = chains.length
+        s.b_step = self.inner_packed * width if self.inner else chain * width
         s.n_outer = find_steps(self, task, phase, f2, &step)
         s.a_off = self.step_input + step
         s.b_off = self.step_packed + step
@@ -30,17 +33,22 @@ cdef void channel_lanes_row(const correlate_t* self, const task_t* task, idx_t p
             lanewise_row(self, task, &s, nv, count, row, o + f2 * column)
             continue
         # Under dilation rows of the tile are the positions that share cells.
-        apart = self.chains[f2].apart
-        s.a_row = window.cell_step * apart
-        s.o_row = column * stretch * apart
-        for first in range(min(apart, count)):
-            some = ceil_div(count - first, apart)
+        s.a_row = window.cell_step * chains.apart
+        s.o_row = column * stretch * chains.apart
+        for first in range(min(chains.apart, count)):
+            some = ceil_div(count - first, chains.apart)
             px = even(some, tallest(chain, nv))
+            s.low, s.high = cells_low(axis, chains, task.m[2] + first), 0
             for i in range(ceil_div(some, px)):
-                q = first + i * px * apart
-                run_chain(<int> chain, <int> min(px, some - i * px), <int> nv, &s,
+                q = first + i * px * chains.apart
+                rows = min(px, some - i * px)
+                if i * px + rows == some:
+                    last = task.m[2] + q + (rows - 1) * chains.apart
+                    s.high = cells_high(axis, chains, self.p.in_size[2], last)
+                run_chain(<int> chain, <int> rows, <int> nv, &s,
                           row + q * window.cell_step, task.weights, task.start, task.bias,
                           o + (f2 + q * stretch) * column)
+                s.low = 0
 
 
 cdef void channel_lanes_plane(const correlate_t* self, task_t* task, idx_t f0, idx_t f1,

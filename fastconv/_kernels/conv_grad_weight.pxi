@@ -101,18 +101,25 @@ cdef void pack_rows(const grad_weight_t* self, const real* g, idx_t e0, idx_t e1
                     real* packed) noexcept nogil:
     """[channel][row][columns in whole vectors] from a block of grad_output."""
     cdef const conv_t* p = &self.p
-    cdef idx_t k, i0, i1, j, row = round_up(e2, LANES)
+    cdef idx_t k, i0, i1, j, row = round_up(e2, LANES), whole = e2 // LANES
+    # Of this unit; what lies behind it may belong to nobody.
+    cdef const real* end = (g + (p.out_channels - 1) * p.out_channel + (e0 - 1) * p.out_step[0]
+                            + (e1 - 1) * p.out_step[1] + e2)
     cdef const real* source
     for k in range(p.out_channels):
         for i0 in range(e0):
             for i1 in range(e1):
                 source = g + k * p.out_channel + i0 * p.out_step[0] + i1 * p.out_step[1]
-                if p.out_step[2] == 1:
-                    copy(packed, source, e2)
+                if p.out_step[2] == 1 and source + row <= end:
+                    for j in range(whole):
+                        (<vec*> packed)[j] = (<const vec*> source)[j]
+                    if row > e2:
+                        (<vec*> packed)[whole] = first_lanes((<const vec*> source)[whole],
+                                                             e2 - whole * LANES)
                 else:
                     for j in range(e2):
                         packed[j] = source[j * p.out_step[2]]
-                clear(packed + e2, row - e2)
+                    clear(packed + e2, row - e2)
                 packed += row
 
 

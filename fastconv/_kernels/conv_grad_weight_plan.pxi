@@ -247,6 +247,7 @@ cdef void choose_units(grad_weight_t* self) noexcept nogil:
     cdef int axis
     cdef bint pixels = self.lanewise or (
         p.in_channel == 1 and p.in_channels > 1 and not self.dots)
+    window.axis[2].whole = not self.dots and not self.lanewise and all_cells_read(p)
     for axis in range(AXES):
         block[axis] = window.axis[axis].grid
     while True:

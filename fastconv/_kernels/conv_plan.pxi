@@ -10,6 +10,7 @@ cdef enum:
     PIECE_BYTES = 256       # of a pixel: shorter pieces, far apart, come slowly from memory
     FEW_POSITIONS = 256     # for which packing weights is a good part of all work
     FEW_SUMS = 8            # of a tile: multiply-adds in the time that one takes
+    INNER_LOOP = 8          # multiply-adds in the time of beginning one
     STORING_STACK = 4       # multiply-adds in the time of storing a vector of a stack of rows
 
 
@@ -37,7 +38,10 @@ cdef struct correlate_t:
     idx_t chunk, n_chunks   # blocks that a task takes, and how often that goes into n_blocks
     idx_t n_pos[AXES]       # blocks of output positions
     idx_t n_taps
-    idx_t inner, inner_step # inner loop: taps of a row or, where 0, channels; from step to step
+    idx_t inner             # steps of the inner loop: taps of a row, or with their channels; or 0,
+                            # and channels are
+    idx_t inner_step        # from step to step in the strip,
+    idx_t inner_packed      # and in packed weights, in widths
     bint few                # positions: tasks share out channels sooner than these
     bint shared             # weights are packed once, for all tasks; else each task packs its own
     run_t* runs             # of output columns, lanewise; several where padding is left out
@@ -107,6 +111,28 @@ cdef inline idx_t tap_rows(const correlate_t* self) noexcept nogil:
     return max(<idx_t> 1, axis[0].n_taps * axis[1].n_taps // (axis[0].n_phases * axis[1].n_phases))
 
 
+cdef idx_t positions_cost(const correlate_t* self, const chains_t* chains, idx_t steps, idx_t count,
+                          idx_t nv) noexcept nogil:
+    """The same of positions of a row that share cells."""
+    cdef const axis_t* axis = &self.window.axis[2]
+    cdef idx_t px = even(count, tallest(chains.length, nv)), low, high
+    cdef idx_t alone = chains.lone + (chains.many if chains.length == 1 else 0)
+    cdef idx_t cost = column_cost(chains[0], steps, count, px, nv)
+    cdef idx_t loops = chains.many + chains.lone
+    if chains.length == 1 and self.p.in_channels < LANES and taps_in_line(self):
+        loops = 1
+    cost += ceil_div(count, px) * tap_rows(self) * loops * INNER_LOOP
+    if nv == 1 and REGISTERS == 32:
+        # An address is to be found for each multiply-add.
+        cost += ceil_div(count, px) * steps * alone * px // 2
+    if px == count:
+        low = cells_low(axis, chains, 0)
+        high = cells_high(axis, chains, self.p.in_size[2], count - 1)
+        if leaves_out(chains.length, low, high, px, nv):
+            cost -= steps * nv * (low * (low + 1) + high * (high + 1)) // 2
+    return cost
+
+
 cdef idx_t best_chains(const correlate_t* self, idx_t phase, idx_t nv,
                        chains_t* best) noexcept nogil:
     """The chains that make the columns of a phase cheapest in tiles nv wide; returns the cost."""
@@ -127,9 +153,9 @@ cdef idx_t best_chains(const correlate_t* self, idx_t phase, idx_t nv,
         if length > 1 and chains.many == 0:
             continue
         some = ceil_div(columns, chains.apart)
-        cost = blocks * column_cost(chains, steps, some, even(some, tallest(length, nv)), nv)
+        cost = blocks * positions_cost(self, &chains, steps, some, nv)
         if rest:
-            cost += column_cost(chains, steps, some, even(some, tallest(length, rest)), rest)
+            cost += positions_cost(self, &chains, steps, some, rest)
         if self.few:
             cost += blocks * steps * some // 4  # each block reads the input again
         cost *= chains.apart
@@ -296,7 +322,7 @@ cdef bint worth_turning(const correlate_t* self) noexcept nogil:
     A tile of pixels reads along their channels, which is faster than from plane to plane.
     """
     cdef const conv_t* p = &self.p
-    cdef idx_t step = self.window.axis[2].step * p.in_step[2]
+    cdef idx_t step = self.window.axis[2].every * p.in_step[2]
     cdef idx_t phases = p.stretch[0] * p.stretch[1] * p.stretch[2]
     cdef idx_t turning = TURNING if step == 1 else 3 * TURNING
     return (not self.rows and p.in_channels >= LANES and 1 <= step <= 2
@@ -315,6 +341,7 @@ cdef void choose_blocks(correlate_t* self, idx_t num_threads) noexcept nogil:
     cdef idx_t least
     self.pixels = not self.rows and p.in_channel == 1 and p.in_channels > 1
     self.few = self.few and not self.rows
+    self.window.axis[2].whole = not self.rows and all_cells_read(p)
     least = cut_blocks(self, 1, 1, FEW_THREADS)
     # Row lanes load whole vectors, past the end of a row too: only a strip allows that.
     self.window.direct = not self.rows and reads_in_place(&self.window, p)

@@ -49,21 +49,6 @@ cdef inline idx_t even(idx_t count, idx_t most) noexcept nogil:
     return ceil_div(count, ceil_div(count, most))
 
 
-cdef inline void copy(real* dst, const real* src, idx_t count) noexcept nogil:
-    """memcpy without its call: rows are short."""
-    cdef idx_t j, vectors = count // LANES
-    for j in range(vectors):
-        (<vec*> dst)[j] = (<const vec*> src)[j]
-    for j in range(vectors * LANES, count):
-        dst[j] = src[j]
-
-
-cdef inline void clear(real* dst, idx_t count) noexcept nogil:
-    cdef idx_t j
-    for j in range(count):
-        dst[j] = 0
-
-
 cdef conv_t describe(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w,
                      const real[:, :, :, :, :] y, tuple stride, tuple dilation, tuple pad):
     """The problem of arrays (N, G*I, *in), (G, O, I, *kernel), (N, G*O, *out)."""

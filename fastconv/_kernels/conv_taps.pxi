@@ -77,11 +77,19 @@ cdef int correlate_tables(correlate_t* self) noexcept nogil:
 cdef inline bint taps_inside(const correlate_t* self, idx_t phases) noexcept nogil:
     """Whether the taps of a row are the inner loop, if they are evenly spaced: the longer one is.
 
-    Where lanes have inputs of their own the tile may roll from tap to tap.
+    Where lanes have inputs of their own the tile may roll from tap to tap.  And taps and channels
+    may be one loop.
     """
     cdef idx_t n = self.window.axis[2].n_taps
-    return ((self.p.in_channels < n or self.lanewise) and phases == 1 and self.n_taps > 0
-            and n >= 1 and self.chains[0].length == 1)
+    return ((self.p.in_channels < n or self.lanewise or taps_in_line(self)) and phases == 1
+            and self.n_taps > 0 and n >= 1 and self.chains[0].length == 1)
+
+
+cdef inline bint taps_in_line(const correlate_t* self) noexcept nogil:
+    """Whether what a row of taps reads lies in one piece, as that of channels-last input does."""
+    cdef const conv_t* p = &self.p
+    return (not self.rows and not self.lanewise and p.in_channel == 1 and p.dilation[2] == 1
+            and p.stretch[2] == 1 and (p.stride[2] == 1 or all_cells_read(p)))
 
 
 cdef void choose_inner(correlate_t* self, idx_t phases) noexcept nogil:
@@ -91,7 +99,17 @@ cdef void choose_inner(correlate_t* self, idx_t phases) noexcept nogil:
     self.inner_step = self.window.channel_step
     if not taps_inside(self, phases) or not evenly_spaced(self, n):
         return
-    self.inner = n
+    if (taps_in_line(self) and n > 1 and self.n_depths == 1 and self.window.channel_step == 1
+            and taps[1] - taps[0] == channels):
+        self.inner, self.inner_packed, self.chains[0].many = n * channels, 1, 1
+        self.step_input = self.step_input + self.n_taps
+        for row in range(self.n_taps // n):
+            self.step_input[row] = taps[row * n]
+            self.step_packed[row] = row * n * channels
+        return
+    if channels >= n and not self.lanewise:
+        return
+    self.inner, self.inner_packed = n, channels
     self.inner_step = taps[1] - taps[0] if n > 1 else 0
     self.chains[0].many = channels
     self.step_input = self.step_input + self.n_taps

@@ -65,6 +65,7 @@ cdef struct stream_t:
     const idx_t* a_rows     # where its rows are listed
     idx_t a_step            # from inner step to inner step
     idx_t b_step
+    idx_t low, high         # scalars that a chain meets first and last and that are padding
     idx_t n_lone            # outer steps that follow, of a tap without a chain
     const idx_t* a_lone
     const idx_t* b_lone
@@ -116,9 +117,10 @@ cdef inline void store_tile(int PX, int NV, rows_of_tile ROWS, bint LEAKY, const
                     LEAKY, splat(bias[0 if ROWS == SLIDING else i]) + acc[i * MAX_NV + v], slope)
 
 
-cdef inline void tile(int CHAIN, int PX, int NV, rows_of_tile ROWS, const stream_t* s,
-                      const real* a, const real* b, start_t start, const real* bias,
-                      real* o) noexcept nogil:
+# LOW and HIGH of the scalars of a chain, the first and last that PX rows meet, are left out.
+cdef inline void tile(int CHAIN, int LOW, int HIGH, int PX, int NV, rows_of_tile ROWS,
+                      const stream_t* s, const real* a, const real* b, start_t start,
+                      const real* bias, real* o) noexcept nogil:
     cdef vec acc[16][4]
     cdef vec window[16]
     cdef vec beside[16]
@@ -153,7 +155,7 @@ cdef inline void tile(int CHAIN, int PX, int NV, rows_of_tile ROWS, const stream
                 else:
                     beside[v] = loaded_once(bt[v])
             if CHAIN > 1:
-                for i in range(PX + CHAIN - 1):
+                for i in range(LOW, PX + CHAIN - 1 - HIGH):
                     x = splat(at[i * s.a_row])
                     for r in range(CHAIN):
                         if r <= i and i - r < PX:
@@ -207,6 +209,11 @@ cdef inline bint fits(int CHAIN, int PX, int NV, rows_of_tile ROWS) noexcept nog
     return (PX + 1) * NV < REGISTERS
 
 
+cdef inline bint fits_edged(int CHAIN, int PX, int NV) noexcept nogil:
+    """The same of a tile that leaves edges out: gcc wants a register more."""
+    return (PX + CHAIN) * NV + 2 < REGISTERS
+
+
 cdef idx_t tallest(idx_t chain, idx_t nv) noexcept nogil:
     """Rows of the tallest tile that is nv vectors wide; none where no tile fits."""
     if chain > 1:
@@ -221,6 +228,16 @@ cdef idx_t tallest_lanewise(idx_t nv, bint rolling) noexcept nogil:
 cdef idx_t widest(idx_t chain) noexcept nogil:
     """Vectors across a tile that takes chains of so many taps; 0 where there is no such tile."""
     return MAX_NV if chain == 1 else 2 if chain == 5 else 3 if chain <= 3 else 0
+
+
+cdef inline bint leaves_out(idx_t chain, idx_t low, idx_t high, idx_t px, idx_t nv) noexcept nogil:
+    """Whether there is a tile that does: for borders of one cell, or two, on both sides of a row,
+    and for those of a stretched input."""
+    if (low == 0 and high == 0) or not fits_edged(<int> chain, <int> px, <int> nv):
+        return False
+    if chain == 3:
+        return low == high and 1 <= low <= 2
+    return chain == 2 and low + high == 1
 
 
 cdef enum:

@@ -7,6 +7,8 @@
 # quotients lie close form a run: cells first .. last + block - 1, copied once, read by all of them.
 #
 #     kernel 3, stride 2, block 4:    run 0 (taps 0, 2)   0 2 4 6 8     run 1 (tap 1)   1 3 5 7
+#
+# Where a tile may step over cells, and taps leave none out, the strip holds them as the input does.
 
 cdef enum:
     MOST_APART = 8      # positions from tap to tap of a chain
@@ -18,6 +20,8 @@ cdef struct axis_t:
     idx_t n_phases
     idx_t n_taps                # those that any phase uses
     idx_t step                  # input cells from position to position
+    bint whole                  # all cells in their order; else runs of those `step` apart
+    idx_t every                 # input cells from cell to cell of the strip
     idx_t apart                 # positions between taps that form chains
     idx_t n_runs
     idx_t cells                 # of the strip
@@ -101,6 +105,7 @@ cdef void axis_finish(axis_t* self, idx_t block) noexcept nogil:
     """Runs and strip cells for a block of positions."""
     cdef idx_t i, t, head, last = 0, quotient, rest
     self.block = block
+    self.every = 1 if self.whole else self.step
     # A stable insertion sort: tap tables are short and nearly sorted.
     for i in range(self.n_taps):
         head = i
@@ -130,59 +135,18 @@ cdef void axis_finish(axis_t* self, idx_t block) noexcept nogil:
             self.cell[t] = self.cell[self.order[i - 1]] + quotient - last
             self.cells += quotient - last
         last = quotient
+    if self.whole:
+        self.n_runs, self.run_input[0] = 1, self.lowest
+        self.cells = (block - 1) * self.step + self.highest - self.lowest + 1
+        for t in range(self.n_taps):
+            self.cell[t] = self.base[t] - self.lowest
     self.run_cell[self.n_runs] = self.cells
     self.highest += (self.grid - 1) * self.step
 
 
-cdef idx_t neighbour(const axis_t* self, idx_t phase, idx_t base) noexcept nogil:
-    """The tap of a phase that reads this cell at position 0; -1 if none does."""
-    cdef idx_t t
-    for t in range(self.phase[phase], self.phase[phase + 1]):
-        if self.base[t] == base:
-            return t
-    return -1
-
-
-cdef struct chains_t:
-    # How the taps of one phase of an axis are taken: neighbours as chains.
-    idx_t length            # of a chain, in taps
-    idx_t apart             # positions from neighbour to neighbour: more than 1 under dilation
-    idx_t many              # such chains
-    idx_t lone              # taps that remain
-
-
-cdef chains_t find_chains(const axis_t* self, idx_t phase, idx_t length,
-                          idx_t* taps) noexcept nogil:
-    """Chains of this length; `taps`, unless NULL, will hold theirs, then those that remain."""
-    cdef chains_t chains
-    cdef idx_t t, at, n, i, lone = self.phase[phase + 1] - self.phase[phase]
-    cdef idx_t step = self.step * self.apart
-    chains.length, chains.apart, chains.many = length, 1, 0
-    if length == 1:
-        # In the order of the cells.
-        chains.many, chains.lone = lone, 0
-        for i in range(lone if taps != NULL else 0):
-            taps[i] = self.phase[phase] + i
-        return chains
-    chains.apart = self.apart
-    for t in range(self.phase[phase], self.phase[phase + 1]):
-        if neighbour(self, phase, self.base[t] - step) >= 0:
-            continue
-        n, at = 0, t
-        while at >= 0:
-            n, at = n + 1, neighbour(self, phase, self.base[at] + step)
-        if taps != NULL:
-            at = t
-            for i in range(n):
-                if i < n // length * length:
-                    taps[chains.many * length + i] = at
-                else:
-                    lone -= 1
-                    taps[lone] = at
-                at = neighbour(self, phase, self.base[at] + step)
-        chains.many += n // length
-    chains.lone = self.phase[phase + 1] - self.phase[phase] - chains.many * length
-    return chains
+cdef inline bint all_cells_read(const conv_t* p) noexcept nogil:
+    """Whether a row of windows of several cells leaves none out."""
+    return p.stride[2] > 1 and p.dilation[2] == 1 and p.kernel[2] >= p.stride[2]
 
 
 cdef inline idx_t phase_count(const conv_t* p, int axis, idx_t phase) noexcept nogil:
@@ -230,7 +194,8 @@ cdef struct window_t:
     idx_t channels          # that a strip has room for
     bint direct             # the input itself is the strip
     bint pixels             # channels innermost in the strip, else planes
-    idx_t cell_step         # from column to column
+    idx_t pixel_step        # from cell to cell of a row
+    idx_t cell_step         # from position to position
     idx_t channel_step
     idx_t row_step, plane_step
     idx_t elements          # of a strip, slack for vector loads past its end included
@@ -257,11 +222,12 @@ cdef void window_layout(window_t* self, const conv_t* p, idx_t channels,
     cdef idx_t plane, lanes = max(<idx_t> 1, self.spread.width)
     self.pixels = pixels
     self.channels = channels
-    self.cell_step = channels * lanes if pixels else 1
+    self.pixel_step = channels * lanes if pixels else 1
     if pixels and p.in_channel != 1 and not self.spread.width:
         # Whole vectors, and an odd number of them: neighbours fall into different sets of L1.
-        self.cell_step = LANES * (ceil_div(channels, LANES) | 1)
-    self.row_step = self.axis[2].cells * self.cell_step
+        self.pixel_step = LANES * (ceil_div(channels, LANES) | 1)
+    self.cell_step = self.pixel_step * (self.axis[2].step // self.axis[2].every)
+    self.row_step = self.axis[2].cells * self.pixel_step
     self.plane_step = self.axis[1].cells * self.row_step
     plane = self.axis[0].cells * self.plane_step
     if pixels:
@@ -294,11 +260,17 @@ cdef bint unpadded(const window_t* self, const conv_t* p) noexcept nogil:
     return True
 
 
+cdef bint rows_alone_padded(const window_t* self, const conv_t* p) noexcept nogil:
+    """Whether all padding lies in whole rows of taps, which `find_rows` leaves out."""
+    return axis_unpadded(&self.axis[2], p.in_size[2]) and (
+        p.kernel[0] == 1 or axis_unpadded(&self.axis[1], p.in_size[1]))
+
+
 cdef bint reads_in_place(const window_t* self, const conv_t* p) noexcept nogil:
-    """Whether the input can serve as the strip: no padding, and neighbours close in memory."""
+    """Whether the input can serve as the strip: no padding is read, neighbours close in memory."""
     if self.spread.width:
         return lanes_in_place(self, p)
-    return unpadded(self, p) and (
+    return rows_alone_padded(self, p) and (
         p.in_channel == 1
         or (self.axis[2].step * p.in_step[2] == 1
             and 0 < p.in_channel * <idx_t> sizeof(real) < PAGE))
@@ -320,7 +292,7 @@ cdef inline idx_t tap_offset(const window_t* self, const conv_t* p, idx_t t0, id
         return (self.axis[0].base[t0] * p.in_step[0] + self.axis[1].base[t1] * p.in_step[1]
                 + self.axis[2].base[t2] * p.in_step[2])
     return (self.axis[0].cell[t0] * self.plane_step + self.axis[1].cell[t1] * self.row_step
-            + self.axis[2].cell[t2] * self.cell_step)
+            + self.axis[2].cell[t2] * self.pixel_step)
 
 
 cdef void find_spans(const axis_t* axis, idx_t size, idx_t in_step, idx_t start,
@@ -334,8 +306,8 @@ cdef void find_spans(const axis_t* axis, idx_t size, idx_t in_step, idx_t start,
         span.cell = axis.run_cell[run]
         span.cells = axis.run_cell[run + 1] - span.cell
         span.source = first * in_step
-        span.low = min(span.cells, ceil_div(-first, axis.step) if first < 0 else 0)
-        span.high = 0 if size <= first else min(span.cells, ceil_div(size - first, axis.step))
+        span.low = min(span.cells, ceil_div(-first, axis.every) if first < 0 else 0)
+        span.high = 0 if size <= first else min(span.cells, ceil_div(size - first, axis.every))
         span.high = max(span.low, span.high)
 
 
@@ -363,7 +335,7 @@ cdef void window_fill(const window_t* self, const conv_t* p, const real* x, idx_
     x is at its image and group.  Where channels are spread, lanes count in place of channels.
     """
     cdef const axis_t* axis = &self.axis[0]
-    cdef idx_t c, run0, run1, cell0, cell1, i0, i1, step = axis[2].step * p.in_step[2]
+    cdef idx_t c, run0, run1, cell0, cell1, i0, i1, step = axis[2].every * p.in_step[2]
     cdef bint split = not self.pixels and p.in_channel == 1 and channels > 1
     cdef idx_t layers = 1 if self.pixels or split else channels, plane
     cdef span_t* spans = <span_t*> (strip + self.elements - span_elements(axis))
@@ -392,16 +364,16 @@ cdef void window_fill(const window_t* self, const conv_t* p, const real* x, idx_
                         elif self.spread.width and p.in_channel != 1:
                             turn_pixel_row(spans, axis[2].n_runs, row + first * p.in_channel,
                                            p.in_channel, step, channels, end, target,
-                                           self.cell_step)
+                                           self.pixel_step)
                         elif self.spread.width:
                             spread_pixel_row(&self.spread, spans, axis[2].n_runs, row, step, first,
                                              channels, target)
                         elif self.pixels and p.in_channel != 1:
                             turn_pixel_row(spans, axis[2].n_runs, row, p.in_channel, step, channels,
-                                           end, target, self.cell_step)
+                                           end, target, self.pixel_step)
                         elif self.pixels:
                             fill_pixel_row(spans, axis[2].n_runs, row, step, channels, target,
-                                           self.cell_step)
+                                           self.pixel_step)
                         else:
                             fill_plane_row(spans, axis[2].n_runs, row, step, 2 * p.in_channel, end,
                                            target)

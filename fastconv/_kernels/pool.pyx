@@ -62,7 +62,7 @@ cdef inline bint channels_are_faster(idx_t channel_step, idx_t column_step) noex
     return llabs(channel_step) < llabs(column_step)
 
 
-cdef inline void clear(real* x, idx_t step, idx_t count) noexcept nogil:
+cdef inline void clear_every(real* x, idx_t step, idx_t count) noexcept nogil:
     cdef idx_t i
     if step == 1:
         memset(x, 0, count * sizeof(real))
@@ -76,6 +76,7 @@ cdef inline idx_t part_begin(idx_t part, idx_t parts, idx_t items) noexcept nogi
     return part * (items // parts) + min(part, items % parts)
 
 
+include "cells.pxi"
 include "pool_max.pxi"
 include "pool_mean.pxi"
 include "pool_tiles.pxi"

@@ -68,7 +68,7 @@ cdef inline void max_lines(bint PAIRS, const tiles_t* p, const real* lines, idx_
             if p.codes != NULL:
                 store_codes(p.codes + y + i, codes)
         else:
-            copy_cells(p.y + y + i, <const real*> &best, count - i)
+            copy(p.y + y + i, <const real*> &best, count - i)
             if p.codes != NULL:
                 store_codes(few, codes)
                 memcpy(p.codes + y + i, few, count - i)
@@ -95,7 +95,7 @@ cdef inline void spread_lines(bint PAIRS, const tiles_t* p, real* lines, idx_t y
             codes = load_codes(p.codes + y + i)
         else:
             g = splat(0)
-            copy_cells(<real*> &g, p.y + y + i, count - i)
+            copy(<real*> &g, p.y + y + i, count - i)
             memset(few, 0, LANES)
             memcpy(few, p.codes + y + i, count - i)
             codes = load_codes(few)
@@ -133,9 +133,9 @@ cdef void lay_lines(const tiles_t* p, bint backward, real* lines, tile_row_t* ro
         line = lines + done * columns
         for i in range(height):
             if backward:
-                copy_cells(x + p.tap[i * columns], line, piece * columns)
+                copy(x + p.tap[i * columns], line, piece * columns)
             else:
-                copy_cells(line, x + p.tap[i * columns], piece * columns)
+                copy(line, x + p.tap[i * columns], piece * columns)
             line += p.lines.pitch
         done += piece
         w[0] += piece

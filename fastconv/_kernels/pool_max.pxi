@@ -321,10 +321,10 @@ cdef bint scatter(const Scatter* p, idx_t begin, idx_t end) noexcept nogil:
         count = min(p.owned, p.channels - c)
         gx = p.gx + n * p.gx_step[0] + c * p.gx_step[1]
         if p.owned == 1:
-            clear(gx, p.gx_step[2], p.plane)
+            clear_every(gx, p.gx_step[2], p.plane)
         else:
             for i in range(p.plane):
-                clear(gx + i * p.gx_step[2], p.gx_step[1], count)
+                clear_every(gx + i * p.gx_step[2], p.gx_step[1], count)
         for od in range(p.out[0]):
             for oh in range(p.out[1]):
                 g = p.g + at(p.g_step, n, c, od, oh, 0)

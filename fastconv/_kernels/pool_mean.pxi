@@ -100,7 +100,7 @@ cdef void mean_rows(const MeanPool* p, idx_t begin, idx_t end, real* total) noex
             ow_end = ow + 1 if p.by_channel else chunk_end(p, ow)
             first = p.w.first[ow]
             width = p.w.end[ow_end - 1] - first
-            clear(total, 1, p.size[1] if p.by_channel else width)
+            clear_every(total, 1, p.size[1] if p.by_channel else width)
             for d in range(p.d.first[od], p.d.end[od]):
                 for h in range(p.h.first[oh], p.h.end[oh]):
                     x = p.x + at(p.x_step, n, c, d, h, first)
@@ -138,9 +138,9 @@ cdef void spread(const MeanPool* p, idx_t begin, idx_t end, real* share) noexcep
                 x = p.x + at(p.x_step, n, c, d, h, 0)
                 if p.by_channel:
                     for w in range(p.size[4]):
-                        clear(x + w * p.x_step[4], p.x_step[1], count)
+                        clear_every(x + w * p.x_step[4], p.x_step[1], count)
                 else:
-                    clear(x, p.x_step[4], p.size[4])
+                    clear_every(x, p.x_step[4], p.size[4])
         for od in range(p.d.out):
             for oh in range(p.h.out):
                 y = p.y + at(p.y_step, n, c, od, oh, 0)
@@ -154,7 +154,7 @@ cdef void spread(const MeanPool* p, idx_t begin, idx_t end, real* share) noexcep
                         for i in range(count):
                             share[i] = y[i * p.y_step[1] + ow * p.y_step[4]] / value
                     else:
-                        clear(share, 1, width)
+                        clear_every(share, 1, width)
                         for i in range(ow, ow_end):
                             value = y[i * p.y_step[4]] / divisor(p, od, oh, i)
                             for w in range(p.w.first[i] - first, p.w.end[i] - first):

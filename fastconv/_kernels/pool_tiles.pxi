@@ -144,38 +144,6 @@ cdef void cell_rows(const tiles_t* p, bint backward, idx_t begin, idx_t end) noe
         row = next_row(p, row)
 
 
-cdef inline void copy_ends(real* to, const real* cells, idx_t count, idx_t half) noexcept nogil:
-    """From half to twice as many elements; with a literal `half`, two loads and two stores."""
-    memcpy(to, cells, half * sizeof(real))
-    memcpy(to + count - half, cells + count - half, half * sizeof(real))
-
-
-cdef inline void copy_cells(real* to, const real* cells, idx_t count) noexcept nogil:
-    """memcpy without its call, which takes longer than to copy a short row."""
-    cdef idx_t i = 0
-    if count >= LANES:
-        while i < count:
-            i = min(i, count - LANES)
-            (<vec*> (to + i))[0] = (<const vec*> (cells + i))[0]
-            i += LANES
-    elif count >= 8:
-        copy_ends(to, cells, count, 8)
-    elif count >= 4:
-        copy_ends(to, cells, count, 4)
-    elif count >= 2:
-        copy_ends(to, cells, count, 2)
-    elif count == 1:
-        to[0] = cells[0]
-
-
-cdef inline void clear_cells(real* cells, idx_t count) noexcept nogil:
-    cdef vec none = splat(0)
-    if count < LANES:
-        copy_cells(cells, <const real*> &none, count)
-    else:
-        memset(cells, 0, count * sizeof(real))
-
-
 cdef void clear_rest(const tiles_t* p, tile_row_t row) noexcept nogil:
     """The cells beside a row of windows, and behind the last one, that no window reaches."""
     cdef idx_t d, h, first, columns = p.out[2] * p.kernel[2]
@@ -186,7 +154,7 @@ cdef void clear_rest(const tiles_t* p, tile_row_t row) noexcept nogil:
             first = columns
             if d >= p.out[0] * p.kernel[0] or h >= p.out[1] * p.kernel[1]:
                 first = 0
-            clear_cells(p.x + cell_of(p, p.size, row.n, d, h, first),
+            clear(p.x + cell_of(p, p.size, row.n, d, h, first),
                         (p.size[2] - first) * p.channels)
 
 

@@ -42,6 +42,7 @@ from fastconv._kernels.types cimport (
 )
 
 include "conv_problem.pxi"
+include "cells.pxi"
 include "conv_ahead.pxi"
 include "conv_scratch.pxi"
 include "shares.pxi"
