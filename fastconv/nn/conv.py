@@ -169,29 +169,27 @@ class _Conv(_ConvNd):
         return plan(op, self.ndim, input, self.weight.data, options, self.algorithm, behind)
 
     def _forward_pooled(self, input, slope, pool, flat):
-        """The output behind an activation and a max-pool; None where these had better run apart.
+        """(output, plan) behind an activation and a max-pool; None where these had better run apart.
 
         flat: in C order, as it is to be flattened.
         """
-        together = self._plan(_conv_pool.plan, input, pool._options())
-        if together is None:
-            return None
-        found, tiles = together
+        plan = self._plan(_conv_pool.plan, input, pool._options())
+        if plan is None:
+            return None, None
         output, codes = _conv_pool.forward(
-            found, tiles, input, *self._arrays(), slope, self.training, flat=flat
+            *plan, input, *self._arrays(), slope, self.training, flat=flat
         )
         self.save_for_backward(input, {})
-        pool.save_for_backward(codes, tiles)
-        return output
+        pool.save_for_backward(codes, plan[1])
+        return output, plan
 
-    def _backward_pooled(self, grad_output, needs_input_grad, slope, pool, plus=None):
+    def _backward_pooled(self, grad_output, needs_input_grad, slope, pool, plan, plus=None):
         """Of the same, `grad_output` having passed the activation; the rest as for `_backward`."""
         input, _ = self.saved_for_backward()
-        codes, tiles = pool.saved_for_backward()
-        found, _ = self._plan(_conv_pool.plan, input, pool._options())
+        codes, _ = pool.saved_for_backward()
         gradients = _conv_pool.backward(
-            found, tiles, grad_output, codes, input, self.weight.data,
-            self._needs(needs_input_grad), slope, plus=plus,
+            *plan, grad_output, codes, input, self.weight.data, self._needs(needs_input_grad),
+            slope, plus=plus,
         )  # fmt: skip
         return self._accumulate(gradients)
 

@@ -44,22 +44,21 @@ _METHODS = {
 
 def steps(modules):
     """The modules in the steps in which they run."""
-    modules = list(modules)[::-1]
-    while modules:
+    modules = [None, None, *list(modules)[::-1]]  # None is of no class: no end to ask for
+    while modules[-1] is not None:
         layer, conv, activation, pool = modules.pop(), None, None, None
-        if _is(layer, _Conv) and modules and _is(modules[-1], _BatchNorm):
+        if _is(layer, _Conv) and _is(modules[-1], _BatchNorm):
             layer, conv = modules.pop(), layer
-        if _is_activation([layer]):
+        if _is_activation(layer):
             layer, activation = None, layer
         elif _is(layer, *_FORWARD):
-            if _is_activation(modules[-1:]):
+            if _is_activation(modules[-1]):
                 activation = modules.pop()
-                if type(activation) is ReLU and _is_pool(modules[-1:]):
+                if type(activation) is ReLU and _is_pool(modules[-1]):
                     pool = modules.pop()
-            elif _is_pool(modules[-1:]) and _is_activation(modules[-2:-1], ReLU):
+            elif _is_pool(modules[-1]) and _is_activation(modules[-2], ReLU):
                 pool, activation = modules.pop(), modules.pop()
-        flat = bool(modules) and _is(modules[-1], Flatten)
-        yield Step(layer, activation, pool, conv, flat)
+        yield Step(layer, activation, pool, conv, flat=_is(modules[-1], Flatten))
 
 
 class Step:
@@ -74,7 +73,7 @@ class Step:
         self.modules = [each for each in (conv, layer, activation, pool) if each is not None]
         self.flat = flat
         self.before = None
-        self.in_one = False  # layer and pool are one call
+        self.plan = None  # of layer and pool in one call
 
     def added(self):
         """Whether `forward` takes `plus`."""
@@ -105,9 +104,11 @@ class Step:
 
     def _pooled(self, input):
         layer, pool, slope = self.layer, self.pool, self.activation._slope
-        output = layer._forward_pooled(input, slope, pool, self.flat) if _is(layer, _Conv) else None
-        self.in_one = output is not None
-        return output if self.in_one else pool(self._rectified(input, slope))
+        if _is(layer, _Conv):
+            output, self.plan = layer._forward_pooled(input, slope, pool, self.flat)
+            if self.plan is not None:
+                return output
+        return pool(self._rectified(input, slope))
 
     def _rectified(self, input, slope, **options):
         """What the layer gives, and the convolution before it, behind an activation."""
@@ -123,13 +124,16 @@ class Step:
         if self.activation is not None:
             return self
         moves = _is(self.layer, Flatten) or (
-            before is not None and type(before.activation) is ReLU and _is_pool([self.layer])
+            before is not None and type(before.activation) is ReLU and _is_pool(self.layer)
         )
         return before if moves else None
 
     def is_current(self):
         """Whether none of the modules has run since."""
-        return all(a._saved is saved for a, saved in zip(self.modules, self.saved, strict=True))
+        for module, saved in zip(self.modules, self.saved, strict=True):
+            if module._saved is not saved:
+                return False
+        return True
 
     def adds(self):
         """Whether `backward` takes `plus`."""
@@ -153,8 +157,10 @@ class Step:
                 grad_output = activation.function_backward(
                     grad_output, output, **activation.options
                 )
-            if self.in_one:
-                return layer._backward_pooled(grad_output, needs_input_grad, slope, self.pool, plus)
+            if self.plan is not None:
+                return layer._backward_pooled(
+                    grad_output, needs_input_grad, slope, self.pool, self.plan, plus
+                )
             if self.pool is not None:
                 grad_output = self.pool.backward(grad_output)
             if layer is None:
@@ -182,16 +188,15 @@ def _base(kind):
     return next(each for each in kind.__mro__ if each in _METHODS)
 
 
-def _is_activation(modules, *types):
-    """Whether there is a module, an activation of the ReLU family."""
-    return any(
-        type(each) in (types or (ReLU, LeakyReLU))
-        and _is(each, _Rectifier)
-        and each._slope is not None
-        for each in modules
+def _is_activation(module, *types):
+    """Whether it is an activation of the ReLU family."""
+    return (
+        type(module) in (types or (ReLU, LeakyReLU))
+        and _is(module, _Rectifier)
+        and module._slope is not None
     )
 
 
-def _is_pool(modules):
-    """Whether there is a module, a max-pool each of whose windows holds an element."""
-    return any(_is(each, _MaxPool) and each.dilation == 1 for each in modules)
+def _is_pool(module):
+    """Whether it is a max-pool each of whose windows holds an element."""
+    return _is(module, _MaxPool) and module.dilation == 1
