@@ -169,7 +169,7 @@ class _Conv(_ConvNd):
         return plan(op, self.ndim, input, self.weight.data, options, self.algorithm, behind)
 
     def _forward_pooled(self, input, slope, pool, flat):
-        """(output, plan) behind an activation and a max-pool; None where these had better run apart.
+        """(output, plan) behind an activation and a max-pool; None for both to run apart.
 
         flat: in C order, as it is to be flattened.
         """
