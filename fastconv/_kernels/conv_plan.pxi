@@ -121,8 +121,10 @@ cdef idx_t positions_cost(const correlate_t* self, const chains_t* chains, idx_t
     cdef idx_t loops = chains.many + chains.lone
     if chains.length == 1 and self.p.in_channels < LANES and taps_in_line(self):
         loops = 1
-    cost += ceil_div(count, px) * tap_rows(self) * loops * INNER_LOOP
-    if nv == 1 and REGISTERS == 32:
+    if REGISTERS == 32:
+        # Of the smaller tiles of other instruction sets it did not decide well.
+        cost += ceil_div(count, px) * tap_rows(self) * loops * INNER_LOOP
+    if nv == 1:
         # An address is to be found for each multiply-add.
         cost += ceil_div(count, px) * steps * alone * px // 2
     if px == count:
