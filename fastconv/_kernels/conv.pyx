@@ -33,12 +33,12 @@
 #    | correlate               | pixels of one output row| packed weights, out channels |
 #    | grad_weight             | taps and input channels | grad_output, out channels    |
 #
-# b) `correlate` (conv_plan.pxi, conv_taps.pxi, conv_pack.pxi, conv_correlate.pxi, and the lanes in
-#    conv_channel_lanes.pxi and conv_row_lanes.pxi) is both forward and grad_input.  Forward moves a
-#    window by `stride`; grad_input moves a window by 1 over a grad_output stretched by `stretch`,
-#    with regrouped filters.  The zeros of stretching are never
-#    stored: output positions of equal remainder modulo `stretch` form a phase, and a phase only sees
-#    the taps that meet its input cells.
+# b) `correlate` (conv_plan.pxi, conv_costs.pxi, conv_taps.pxi, conv_pack.pxi, conv_correlate.pxi,
+#    and the lanes in conv_channel_lanes.pxi and conv_row_lanes.pxi) is both forward and grad_input.
+#    Forward moves a window by `stride`; grad_input moves a window by 1 over a grad_output stretched
+#    by `stretch`, with regrouped filters.  The zeros of stretching are never stored: output
+#    positions of equal remainder modulo `stretch` form a phase, and a phase only sees the taps that
+#    meet its input cells.
 #
 # c) A task copies the window of input that it needs into a strip (conv_window.pxi), padded with
 #    zeros and sorted so that stride, dilation and phases vanish: in the strip every problem is a
@@ -101,6 +101,7 @@ include "conv_window.pxi"
 include "conv_chains.pxi"
 include "conv_axes.pxi"
 include "conv_plan.pxi"
+include "conv_costs.pxi"
 include "conv_taps.pxi"
 include "conv_pack.pxi"
 include "conv_gate.pxi"
