@@ -122,7 +122,7 @@ def is_channels_last(array):
     if array.ndim < 3:
         return False
     if not array.flags.c_contiguous:
-        return array.transpose(TO_END[array.ndim]).flags.c_contiguous
+        return channels_to_end(array).flags.c_contiguous
     _, channels, *space = array.shape
     pixels = math.prod(space)
     if channels == 1:

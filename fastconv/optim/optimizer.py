@@ -84,9 +84,8 @@ class Optimizer:
 
     def zero_grad(self):
         """Sets the gradient of every parameter to None."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None
+        for parameter in self._parameters():
+            parameter.grad = None
 
     def step(self):
         """Updates every parameter that has a gradient."""
