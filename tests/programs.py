@@ -30,3 +30,8 @@ def output(code, timeout=120, **environment):
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout.strip()
+
+
+def command(*arguments, **environment):
+    """The finished `fastconv *arguments`, in a process of its own."""
+    return run("-m", "fastconv", *map(str, arguments), **environment)

@@ -325,7 +325,7 @@ def test_list(capsys):
 
 def test_the_command_in_a_process(tmp_path):
     args = ["--layers", TINY, "--passes", "forward", "--peers", "none", *QUICK]
-    done = programs.run("-m", "fastconv", "bench", *args)
+    done = programs.command("bench", *args)
     assert (done.returncode, done.stderr) == (0, "")
     assert any(line.startswith(TINY) for line in done.stdout.splitlines())
 

@@ -2,17 +2,14 @@
 
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import programs
 import pytest
 
-import fastconv
 from fastconv import _kernels, nn
 from fastconv.classifier import Classifier
 from fastconv.cli import main
-from fastconv.config import EXTRAS, show_config
 from fastconv.data import DataLoader, load_folder, save_idx
 from fastconv.recipes import RECIPES
 from fastconv.serialization import load, load_metadata, save
@@ -48,11 +45,6 @@ def quick(data):
     return ["train", "--data", str(data), "--batch-size", "20", "--epochs", "3"]
 
 
-def run(*args, **environment):
-    """`python -m fastconv` in a process of its own, whatever lies in the current folder (-P)."""
-    return programs.run("-P", "-m", "fastconv", *map(str, args), **environment)
-
-
 def refused(capsys, *args):
     """The one line on stderr of a command that must end with status 2."""
     try:
@@ -71,7 +63,9 @@ def refused(capsys, *args):
 
 
 def test_train_in_a_process(data):
-    done = run(*quick(data), "--seed", 7, "--num-threads", 2, "--target-acc", 0.9, "--json")
+    done = programs.command(
+        *quick(data), "--seed", 7, "--num-threads", 2, "--target-acc", 0.9, "--json"
+    )
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert [line.split()[:2] for line in lines[:3]] == [["epoch", f"{e}/3"] for e in (1, 2, 3)]
@@ -202,11 +196,11 @@ def test_bad_usage(args, message, capsys):
 
 
 def test_bad_input_in_a_process(tmp_path):
-    bad = run("train", "--data", tmp_path)
+    bad = programs.command("train", "--data", tmp_path)
     assert (bad.returncode, bad.stdout) == (2, "")
     assert bad.stderr.startswith(f"fastconv train: error: {tmp_path}: there is no data set in it;")
     assert bad.stderr.count("\n") == 1
-    assert run("train", "--epochs", "none").returncode == 2
+    assert programs.command("train", "--epochs", "none").returncode == 2
 
 
 def test_bad_data_is_refused_before_training(data, tmp_path, capsys):
@@ -238,6 +232,21 @@ def test_interruption(data, capsys, monkeypatch):
     assert capsys.readouterr().err == (
         "fastconv train: interrupted - nothing was saved; --checkpoint FILE does\n"
     )
+
+
+def test_paths_of_a_training_are_checked_first(data, tmp_path, capsys):
+    pytest.importorskip("safetensors")
+    file = tmp_path / "file"
+    for option in ("--out", "--checkpoint", "--report"):
+        assert f"{option}: the path is empty" in refused(capsys, *quick(data), option, "")
+    message = refused(capsys, *quick(data), "--out", file, "--checkpoint", tmp_path / "x/../file")
+    assert message.strip().endswith("the model would replace the file of --checkpoint")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_last_batch_of_one_image_does_not_end_the_best_recipe(tmp_path):
+    data = write_data(tmp_path / "data", size=(12, 12), train=41, test=8)
+    assert main([*quick(data), "--recipe", "best", "--epochs", "1", "--quiet"]) == 0
 
 
 # ---------------------------------------------------------------------- evaluate and predict
@@ -418,86 +427,3 @@ def test_damaged_model_files(model, tmp_path, capsys):
     for text in ("[]", "{}", "{", "null", "[" * 100_000):
         save(load(model), path, {"fastconv.classifier": text})
         assert "bad: a damaged model file" in refused(capsys, "evaluate", path)
-
-
-# -------------------------------------------------------------------------------------- info
-
-
-def test_info_tells_the_truth(capsys):
-    assert main(["info", "--json"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    config = json.loads(lines[-1])
-    assert config == show_config("dicts")
-    assert config["version"] == fastconv.__version__
-    assert config["isa"] == _kernels.isa
-    assert config["available_isas"] == list(_kernels.available_isas)
-    assert config["numpy"] == np.__version__
-    assert config["num_threads"] == fastconv.get_num_threads()
-    assert set(config["extras"]) == set(EXTRAS)
-    text = "\n".join(lines[:-1])
-    for shown in (config["version"], config["isa"], config["num_threads_reason"]):
-        assert shown in text
-    with pytest.raises(ValueError, match="show_config: mode must be"):
-        show_config("json")
-
-
-def test_info_explains_the_number_of_threads(monkeypatch):
-    if not show_config("dicts")["openmp"]:
-        pytest.skip("a serial build")
-    done = run("info", "--json", OMP_NUM_THREADS="1")
-    assert (done.returncode, done.stderr) == (0, "")
-    limited = json.loads(done.stdout.splitlines()[-1])
-    assert (limited["num_threads"], limited["num_threads_reason"]) == (1, "OMP_NUM_THREADS=1")
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert "affinity" in show_config("dicts")["num_threads_reason"]
-    with fastconv.num_threads(1):
-        assert "set_num_threads" in show_config("dicts")["num_threads_reason"]
-
-
-def test_info_shows_the_cap_of_the_instruction_set():
-    done = run("info", FASTCONV_ISA="baseline")
-    assert "baseline (of baseline" in done.stdout
-    assert "capped by FASTCONV_ISA" in done.stdout
-
-
-@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["predict"], ["info"]], ids=str)
-def test_help(command, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main([*command, "--help"])
-    assert ended.value.code == 0
-    captured = capsys.readouterr()
-    assert captured.out.startswith(" ".join(["usage: fastconv", *command]))
-    assert captured.err == ""
-
-
-def test_version():
-    done = run("--version")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"fastconv {fastconv.__version__}\n"
-
-
-def test_the_installed_command():
-    script = Path(sys.executable).with_name("fastconv")
-    if not script.exists():
-        pytest.skip("not installed")
-    assert programs.run(script, "--version").stdout == f"fastconv {fastconv.__version__}\n"
-
-
-def test_import_is_silent():
-    done = programs.run("-P", "-c", "import fastconv.cli")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-def test_paths_of_a_training_are_checked_first(data, tmp_path, capsys):
-    pytest.importorskip("safetensors")
-    file = tmp_path / "file"
-    for option in ("--out", "--checkpoint", "--report"):
-        assert f"{option}: the path is empty" in refused(capsys, *quick(data), option, "")
-    message = refused(capsys, *quick(data), "--out", file, "--checkpoint", tmp_path / "x/../file")
-    assert message.strip().endswith("the model would replace the file of --checkpoint")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_last_batch_of_one_image_does_not_end_the_best_recipe(tmp_path):
-    data = write_data(tmp_path / "data", size=(12, 12), train=41, test=8)
-    assert main([*quick(data), "--recipe", "best", "--epochs", "1", "--quiet"]) == 0

@@ -21,10 +21,6 @@ from fastconv import _kernels
 from fastconv.bench import PASSES
 from fastconv.functional import _winograd
 
-# What decides in which order sums are taken; the rest may follow the number of threads.
-OF_CORRELATE = ("lanes", "cost", "vectors", "depth", "inner", "phases", "in_padding")
-MAY_CHANGE_IN_GRAD_WEIGHT = {"chunk", "tasks", "scratch_bytes"}
-
 
 @pytest.fixture
 def ran(monkeypatch):
