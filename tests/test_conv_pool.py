@@ -13,7 +13,7 @@ from strategies import cases, examples, lay_out
 import fastconv
 from fastconv import functional as F
 from fastconv import nn
-from fastconv.functional import _conv_images, _conv_pool
+from fastconv.functional import _conv_images, _conv_pool, _sparse
 
 POOLS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 BACK = {1: F.max_pool1d_backward, 2: F.max_pool2d_backward, 3: F.max_pool3d_backward}
@@ -23,6 +23,15 @@ BACK = {1: F.max_pool1d_backward, 2: F.max_pool2d_backward, 3: F.max_pool3d_back
 def any_batch(monkeypatch):
     monkeypatch.setattr(_conv_images, "LEAST_BATCH", 1)
     monkeypatch.setattr(_conv_images, "LEAST_BUFFERS", 1)
+    _conv_images._plan.cache_clear()
+    yield
+    _conv_images._plan.cache_clear()
+
+
+def set_sparse(patch, sparse):
+    """Whether gradients are those of the cells that the pool took, where they may be."""
+    patch.setattr(_sparse, "LEAST_GAIN", 0 if sparse else np.inf)
+    _conv_images._plan.cache_clear()
 
 
 def plan_of(case, x, weight, window):
@@ -50,10 +59,12 @@ def options_of(options):
     flat=st.booleans(),
     needs=st.tuples(st.booleans(), st.booleans(), st.booleans()),
     pixel_bytes=st.sampled_from((0, 64)),
+    sparse=st.booleans(),
 )
-def test_every_option(case, layout, window, slope, before, flat, needs, pixel_bytes):
+def test_every_option(case, layout, window, slope, before, flat, needs, pixel_bytes, sparse):
     with pytest.MonkeyPatch.context() as patch:  # pixels or planes are pooled, of few channels
         patch.setattr(_conv_pool, "PIXEL_BYTES", pixel_bytes)
+        set_sparse(patch, sparse)
         check_options(case, layout, window, slope, before, flat, needs)
 
 
@@ -93,7 +104,9 @@ def check_options(case, layout, window, slope, before, flat, needs):
 @pytest.mark.parametrize("isa", isas.AVAILABLE)
 @pytest.mark.parametrize("layout", ["C", "channels_last"])
 @pytest.mark.parametrize("dtype", ["f", "d"])
-def test_same_bits_for_any_number_of_threads(isa, layout, dtype):
+@pytest.mark.parametrize("sparse", [False, True])
+def test_same_bits_for_any_number_of_threads(isa, layout, dtype, sparse, monkeypatch):
+    set_sparse(monkeypatch, sparse)
     rng = np.random.default_rng(0)
     x = lay_out(rng.standard_normal((37, 6, 19, 18)).astype(dtype), layout)
     weight = rng.standard_normal((20, 6, 3, 3)).astype(dtype)
@@ -135,7 +148,9 @@ def network(layout, **options):
 @pytest.mark.parametrize("layout", ["C", "channels_last"])
 @pytest.mark.parametrize("needs_input_grad", [False, True])
 @pytest.mark.parametrize("frozen", [None, "weight", "bias"])
-def test_a_network_learns_the_same(layout, needs_input_grad, frozen, monkeypatch):
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_network_learns_the_same(layout, needs_input_grad, frozen, sparse, monkeypatch):
+    set_sparse(monkeypatch, sparse)
     rng = np.random.default_rng(0)
     x = lay_out(rng.standard_normal((6, 3, 26, 22)).astype("f"), layout)
     grad = rng.standard_normal((6, 10)).astype("f")

@@ -16,7 +16,7 @@ from test_winograd import cases
 import fastconv
 from fastconv import functional as F
 from fastconv import nn
-from fastconv.functional import _conv_images, _conv_norm, _conv_pool
+from fastconv.functional import _conv_images, _conv_norm, _conv_pool, _sparse
 
 ORDERS = st.sampled_from(("C", "channels_last"))
 NEEDS = st.tuples(st.booleans(), st.booleans(), st.booleans())
@@ -31,6 +31,7 @@ def any_size(monkeypatch):
     ):
         monkeypatch.setattr(_conv_images, name, value)
     monkeypatch.setattr(_conv_norm, "LEAST_BYTES", 1)
+    monkeypatch.setattr(_sparse, "LEAST_GAIN", np.inf)
     _conv_images._plan.cache_clear()
     yield
     _conv_images._plan.cache_clear()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv import _algorithm, _kernels, _threads
-from fastconv.functional import _arrays, _geometry, _run, _winograd
+from fastconv.functional import _arrays, _geometry, _run, _sparse, _winograd
 
 LEAST_BATCH = 32  # threads share out whole images
 MOST_BYTES = 512 * 1024  # of the convolution's output for one image, and of the weights
@@ -25,16 +25,18 @@ class Plan(NamedTuple):
 
     geometry: _geometry.Geometry
     winograd: bool
+    sparse: bool  # the gradients behind a max-pool, whatever the forward pass is
 
     @property
     def kernels(self):
         return _kernels.winograd if self.winograd else _kernels.conv
 
 
-def plan(op, ndim, x, weight, options, algorithm, kernels):
+def plan(op, ndim, x, weight, options, algorithm, kernels, window=None):
     """The Plan if those kernels of the convolution may run so; None where they had better not.
 
     options: (stride, padding, dilation, groups) of a layer, which has checked them.
+    window: that of a max-pool which tiles, if one is behind.
     """
     if not isinstance(x, np.ndarray) or x.ndim != ndim + 2 or len(x) < LEAST_BATCH:
         return None
@@ -44,21 +46,24 @@ def plan(op, ndim, x, weight, options, algorithm, kernels):
         return None
     return _plan(
         op, ndim, x.shape, x.itemsize, weight.shape, options,
-        _algorithm.effective(op, algorithm), kernels,
+        _algorithm.effective(op, algorithm), kernels, window,
     )  # fmt: skip
 
 
 @lru_cache(_geometry.REMEMBERED)
-def _plan(op, ndim, shape, itemsize, weight, options, algorithm, kernels):
+def _plan(op, ndim, shape, itemsize, weight, options, algorithm, kernels, window):
     geometry = _geometry.conv_geometry(op, ndim, shape, weight, *options)
     algorithm = _winograd.check(geometry, algorithm)
+    sparse = window is not None and _sparse.pays(geometry, window, itemsize)
+    if sparse:
+        kernels = ("forward",)
     chosen = {_winograd.choose(geometry, algorithm, each) for each in kernels}
     winograd = chosen == {_winograd}
     if len(chosen) > 1 or (winograd and {*geometry.stride} != {1}):
         return None
     most = MOST_FILTER_BYTES if winograd else MOST_BYTES
     small = math.prod(weight) * itemsize <= most and _image(geometry) * itemsize <= MOST_BYTES
-    return Plan(geometry, winograd) if small else None
+    return Plan(geometry, winograd, sparse) if small else None
 
 
 def _image(geometry):

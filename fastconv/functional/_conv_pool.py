@@ -1,12 +1,14 @@
 """A convolution, its activation and a max-pool whose windows tile, in one pass over the images.
 
 What the convolution stores stays in the cache until it is pooled, and so does what the gradient of
-the pool hands back: between the two it never goes through memory.
+the pool hands back: between the two it never goes through memory.  Where that pays, that is not
+even spread: only the cells that a pool took have a gradient, and the convolution's gradients are
+sums of what these give (_sparse.py).
 """
 
 import numpy as np
 
-from fastconv.functional import _arrays, _conv_images, _pool, _run
+from fastconv.functional import _arrays, _conv_images, _pool, _run, _sparse
 
 # Channels of a pixel: those that fill a vector.
 PIXEL_BYTES = 64
@@ -18,8 +20,11 @@ def plan(op, ndim, x, weight, options, algorithm, pool):
     options: (stride, padding, dilation, groups) of a layer; `pool` of the pool behind:
     (kernel_size, stride, padding, dilation, ceil_mode).
     """
+    window = _pool.tiling(ndim, *pool)
+    if window is None:
+        return None
     kernels = ("forward", "grad_input", "grad_weight")
-    found = _conv_images.plan(op, ndim, x, weight, options, algorithm, kernels)
+    found = _conv_images.plan(op, ndim, x, weight, options, algorithm, kernels, window)
     if found is None:
         return None
     # Of few channels planes are pooled, in vectors of columns, and pixels only where these end.
@@ -69,6 +74,8 @@ def backward(
     if g.shape != codes.shape:
         raise ValueError(f"{op}: grad_output must have shape {codes.shape}, got {g.shape}")
     threads = _conv_images.threads_for(geometry, num_threads)
+    if plan.sparse:
+        return _sparse.backward(geometry, tiles, g, codes, x, weight, needs, slope, plus, threads)
     images = threads * _conv_images.together(plan, x.itemsize, True)
     last = _arrays.is_channels_last(g) or not g.flags.c_contiguous
     lines = np.ascontiguousarray(_pool.lines(g, last))

@@ -120,18 +120,24 @@ def tiles(x, kernel_size, stride, padding, dilation, ceil_mode):
     )
 
 
-def tiles_of(shape, dtype, channels_last, kernel_size, stride, padding, dilation, ceil_mode):
-    """The same of an input that is yet to be."""
+def tiling(ndim, kernel_size, stride, padding, dilation, ceil_mode):
+    """The sizes of windows that tile any input which is not smaller; None for any other."""
     if padding != 0 or dilation != 1 or ceil_mode:
         return None
-    space = shape[2:]
     per_axis = [
-        each if isinstance(each, (list, tuple)) else (each,) * len(space)
+        each if isinstance(each, (list, tuple)) else (each,) * ndim
         for each in (kernel_size, kernel_size if stride is None else stride)
     ]
     kernel, stride = map(tuple, per_axis)
     known = kernel == stride and all(isinstance(k, int) for k in kernel)
-    if not known or len(kernel) != len(space) or math.prod(kernel) > MAX_TAPS:
+    return kernel if known and len(kernel) == ndim and math.prod(kernel) <= MAX_TAPS else None
+
+
+def tiles_of(shape, dtype, channels_last, kernel_size, stride, padding, dilation, ceil_mode):
+    """The same of an input that is yet to be."""
+    space = shape[2:]
+    kernel = tiling(len(space), kernel_size, stride, padding, dilation, ceil_mode)
+    if kernel is None:
         return None
     if not all(1 <= k <= n for k, n in zip(kernel, space, strict=True)):
         return None
