@@ -38,9 +38,10 @@ def test_every_option_at_once(operation, data):
     assert_gradients_right(data.draw(EITHER[operation]))
 
 
+@pytest.mark.parametrize("layout", ["C", "channels_last"])
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
-def test_layers_people_train(layer):
-    assert_gradients_right(as_case(layer, num_threads=2))
+def test_layers_people_train(layer, layout):
+    assert_gradients_right(as_case(layer, num_threads=2, layouts=(layout, "C", layout)))
 
 
 @each_operation

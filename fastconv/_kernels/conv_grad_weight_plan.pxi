@@ -9,6 +9,7 @@ cdef enum:
     PART_BYTES = 16 * 1024 * 1024       # all parts together, where one part is smaller
     UNIT_BYTES = 320 * 1024             # a strip and what it meets of grad_output
     BIAS_CHANNELS = 128                 # of a task that sums for the bias alone
+    REPAYING_ROWS = 64                  # channels and taps
     SOON_BYTES = 64 * 1024              # sums of a task that come to an end block by block
 
 
@@ -228,9 +229,16 @@ cdef void choose_rows(grad_weight_t* self) noexcept nogil:
             self.mixed, self.chained, self.nv = True, False, nv
     self.width = self.nv * LANES
     self.n_blocks = ceil_div(p.out_channels, self.width)
-    # Far apart, pixels fall into few sets of the L1 cache.
-    self.in_place = (p.out_channel == 1 and p.out_channels % LANES == 0
-                     and 0 < p.out_step[2] * <idx_t> sizeof(real) < PAGE // 4)
+    self.in_place = p.out_channel == 1 and p.out_channels % LANES == 0 and near(self, rows)
+
+
+cdef bint near(const grad_weight_t* self, idx_t rows) noexcept nogil:
+    """Whether pixels are so near each other that they had better be read where they are.
+
+    Far apart they fall into few sets of the L1 cache; many rows of tiles repay the copy.
+    """
+    cdef idx_t bytes = self.p.out_step[2] * <idx_t> sizeof(real)
+    return 0 < bytes < (2 * FEW_SETS if rows >= REPAYING_ROWS else PAGE // 4)
 
 
 cdef idx_t unit_bytes(const grad_weight_t* self, idx_t width) noexcept nogil:
@@ -247,6 +255,7 @@ cdef void choose_units(grad_weight_t* self) noexcept nogil:
     cdef int axis
     cdef bint pixels = self.lanewise or (
         p.in_channel == 1 and p.in_channels > 1 and not self.dots)
+    window.across = not self.dots
     window.axis[2].whole = not self.dots and not self.lanewise and all_cells_read(p)
     for axis in range(AXES):
         block[axis] = window.axis[axis].grid

@@ -197,8 +197,13 @@ cdef struct window_t:
     idx_t pixel_step        # from cell to cell of a row
     idx_t cell_step         # from position to position
     idx_t channel_step
+    bint across             # tiles walk from pixel to pixel, not along the channels of one
     idx_t row_step, plane_step
     idx_t elements          # of a strip, slack for vector loads past its end included
+
+
+cdef enum:
+    FEW_SETS = 256  # bytes: cells a multiple of it apart fall into a quarter of the sets of L1
 
 
 cdef int longest_side(const idx_t* block, idx_t least) noexcept nogil:
@@ -226,6 +231,8 @@ cdef void window_layout(window_t* self, const conv_t* p, idx_t channels,
     if pixels and p.in_channel != 1 and not self.spread.width:
         # Whole vectors, and an odd number of them: neighbours fall into different sets of L1.
         self.pixel_step = LANES * (ceil_div(channels, LANES) | 1)
+    elif pixels and self.across and channels * <idx_t> sizeof(real) % FEW_SETS == 0:
+        self.pixel_step += ALIGN // <idx_t> sizeof(real)
     self.cell_step = self.pixel_step * (self.axis[2].step // self.axis[2].every)
     self.row_step = self.axis[2].cells * self.pixel_step
     self.plane_step = self.axis[1].cells * self.row_step
