@@ -6,7 +6,9 @@ import pytest
 from strategies import lay_out
 from test_conv_pool import BACK, POOLS, options_of
 
+import fastconv
 from fastconv import functional as F
+from fastconv import nn
 from fastconv.functional import _conv_images, _conv_pool, _sparse
 
 FORWARD = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -127,6 +129,33 @@ def test_forward_by_winograd():
         strict=True,
     ):
         np.testing.assert_array_equal(each, other)
+
+
+@pytest.mark.parametrize("layout", ["C", "channels_last"])
+@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+def test_a_network_whose_forward_passes_run_apart(algorithm, layout, monkeypatch):
+    monkeypatch.setattr(_conv_images, "MOST_BYTES", 0)
+    monkeypatch.setattr(_conv_images, "MOST_FILTER_BYTES", 0)
+    rng = np.random.default_rng(0)
+    x = lay_out(rng.standard_normal((6, 3, 26, 22)).astype("f"), layout)
+    grad = rng.standard_normal((6, 16, 5, 4)).astype("f")
+    found = []
+    for gain in (0, np.inf):
+        monkeypatch.setattr(_sparse, "LEAST_GAIN", gain)
+        _conv_images._plan.cache_clear()
+        fastconv.manual_seed(0)
+        model = nn.Sequential(
+            nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(8, 16, 3), nn.MaxPool2d(2), nn.ReLU(),
+        )  # fmt: skip
+        with fastconv.algorithm(algorithm):
+            y = model(x)
+            assert [step.plan is None for step in model._steps] == [gain > 0] * 2
+            assert not any(step.plan and step.plan[0].joint for step in model._steps)
+            grad_input = model.backward(grad)
+        found.append([y, grad_input, *(each.grad for each in model.parameters())])
+    for each, other in zip(*found, strict=True):
+        np.testing.assert_allclose(each, other, 1e-4, 1e-4)
 
 
 @pytest.mark.parametrize(

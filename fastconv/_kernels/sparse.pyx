@@ -19,7 +19,8 @@
 #    | grad_weight | of a filter in a block  | windows of x       | the filter's weights        |
 #    | grad_input  | of a cell in a window   | packed weights     | the input that the cell saw |
 #
-#    Of the multiply-adds of the dense kernels, one in as many is left as a window has cells.
+#    Of the multiply-adds of the dense kernels, one in as many is left as a window has cells.  What
+#    is infinite or NaN stays where a value met it, as zeros meet nothing.
 #
 # c) Threads share out the images, in parts that follow from the batch (sparse_images.pxi); the sums
 #    of the parts are added in order.  So the bits do not depend on the number of threads.

@@ -13,9 +13,10 @@ cdef extern from *:
 cdef enum:
     MOST_ROWS = 5
     MOST_WIDTH = 12     # vectors in a row of a tile
+    FEWEST_SUMS = 8     # that hide how long a multiply-add takes
     SEEN_BYTES = 24 * 1024      # of the strip that a block of windows sees: in L1
     PANEL_BYTES = 36 * 1024     # of all filters: the same
-    LIST_BYTES = 256 * 1024     # of all lists of a block, which are mostly empty
+    LIST_BYTES = 64 * 1024      # of all lists of a block
 
 
 cdef struct panel_t:
@@ -39,7 +40,7 @@ cdef struct sparse_t:
     idx_t window[AXES]      # its cells
     idx_t window_step[AXES] # from one to the next in the strip
     idx_t taps              # cells of a window
-    int* tap_place        # [taps] in the strip, from the first cell of a window
+    int* tap_place          # [taps] in the strip, from the first cell of a window
     bint pixels             # x and grad_input hold these; else planes
     idx_t image             # elements
     idx_t size[AXES]        # of a strip, in cells
@@ -61,8 +62,8 @@ cdef idx_t seen(const sparse_t* self, int axis, idx_t windows) noexcept nogil:
 
 
 cdef void cut_block(sparse_t* self) noexcept nogil:
-    cdef idx_t cells, elements
-    cdef idx_t list = self.p.out_channels * (1 + self.taps) * (sizeof(real) + sizeof(int))
+    cdef idx_t elements
+    cdef idx_t listed = 2 * self.p.out_channels * sizeof(real) + self.taps * self.p.out_channels // 8
     cdef int axis
     for axis in range(AXES):
         self.block[axis] = self.windows[axis]
@@ -72,7 +73,7 @@ cdef void cut_block(sparse_t* self) noexcept nogil:
             self.block_windows *= self.block[axis]
             elements *= seen(self, axis, self.block[axis])
         if (elements * <idx_t> sizeof(real) <= SEEN_BYTES
-                and self.block_windows * list <= LIST_BYTES):
+                and self.block_windows * listed <= LIST_BYTES):
             return
         for axis in range(AXES):
             if self.block[axis] > 1:
@@ -86,10 +87,13 @@ cdef void cut_panels(sparse_t* self) noexcept nogil:
     """Rows and vectors of filters into tiles of about equal size; self.panels or only their count."""
     cdef conv_t* p = &self.p
     cdef idx_t vectors = ceil_div(self.line, LANES), width = even(vectors, MOST_WIDTH)
-    cdef idx_t rows = min(<idx_t> MOST_ROWS, MOST_SUMS // width), bytes = LANES * sizeof(real)
+    cdef idx_t most = PANEL_BYTES // (LANES * <idx_t> sizeof(real) * p.out_channels), rows
     cdef idx_t depth, i, j, row, v
     cdef panel_t panel
-    while rows > 1 and rows * width > 8 and rows * width * bytes * p.out_channels > PANEL_BYTES:
+    if width > max(<idx_t> FEWEST_SUMS, most):
+        width = even(vectors, max(<idx_t> FEWEST_SUMS, most))
+    rows = min(<idx_t> MOST_ROWS, MOST_SUMS // width)
+    while rows > 1 and rows * width > max(<idx_t> FEWEST_SUMS, most):
         rows -= 1
     rows = even(p.kernel[1], rows)
     self.n_panels = self.packed = 0
@@ -157,7 +161,7 @@ cdef void pack_panels(const sparse_t* self, const real* weight, real* packed,
                       int num_threads) noexcept nogil:
     """[panel][filter][row][vector]; lanes past the end of a row are zero."""
     cdef const conv_t* p = &self.p
-    cdef idx_t k, i, r, e, row, column, each
+    cdef idx_t k, i, r, e, row, column, c, each
     cdef const panel_t* panel
     cdef real* to
     cdef const real* filter_row
@@ -170,21 +174,23 @@ cdef void pack_panels(const sparse_t* self, const real* weight, real* packed,
                 filter_row = (weight + k * p.w_out + row // p.kernel[1] * p.w_step[0]
                               + row % p.kernel[1] * p.w_step[1])
                 to = packed + panel.packed + (k * panel.rows + r) * each
+                column, c = panel.first // p.in_channels, panel.first % p.in_channels
                 for e in range(each):
-                    column = (panel.first + e) // p.in_channels
                     to[e] = 0 if column >= p.kernel[2] else filter_row[
-                        column * p.w_step[2] + (panel.first + e) % p.in_channels * p.w_in]
+                        column * p.w_step[2] + c * p.w_in]
+                    c = c + 1
+                    if c == p.in_channels:
+                        column, c = column + 1, 0
 
 
-cdef void put_sums(const sparse_t* self, const real* parts, idx_t n_parts, idx_t part,
-                   real* grad, int num_threads) noexcept nogil:
-    """The same way back, of parts so many elements apart, added in order."""
+cdef void put_sums(const sparse_t* self, real* parts, idx_t n_parts, idx_t part, real* grad,
+                   int num_threads) noexcept nogil:
+    """The same way back, of parts so many elements apart, added in order to the first."""
     cdef const conv_t* p = &self.p
-    cdef idx_t k, i, r, e, row, each, n
+    cdef idx_t k, i, r, e, row, column, c, each, n
     cdef const panel_t* panel
-    cdef const real* sums
+    cdef real* sums
     cdef real* filter_row
-    cdef real total
     for k in prange(p.out_channels, num_threads=num_threads, schedule="static"):
         for i in range(self.n_panels):
             panel = &self.panels[i]
@@ -194,9 +200,17 @@ cdef void put_sums(const sparse_t* self, const real* parts, idx_t n_parts, idx_t
                 filter_row = (grad + k * p.w_out + row // p.kernel[1] * p.w_step[0]
                               + row % p.kernel[1] * p.w_step[1])
                 sums = parts + panel.packed + (k * panel.rows + r) * each
+                for n in range(1, n_parts):
+                    add_part(sums, sums + n * part, each)
+                column, c = panel.first // p.in_channels, panel.first % p.in_channels
                 for e in range(each - LANES + panel.lanes):
-                    total = sums[e]
-                    for n in range(1, n_parts):
-                        total = total + sums[n * part + e]
-                    filter_row[(panel.first + e) // p.in_channels * p.w_step[2]
-                               + (panel.first + e) % p.in_channels * p.w_in] = total
+                    filter_row[column * p.w_step[2] + c * p.w_in] = sums[e]
+                    c = c + 1
+                    if c == p.in_channels:
+                        column, c = column + 1, 0
+
+
+cdef void add_part(real* sums, const real* part, idx_t count) noexcept nogil:
+    cdef idx_t i
+    for i in range(count):
+        sums[i] += part[i]

@@ -26,6 +26,7 @@ class Plan(NamedTuple):
     geometry: _geometry.Geometry
     winograd: bool
     sparse: bool  # the gradients behind a max-pool, whatever the forward pass is
+    joint: bool  # else the forward passes had better run apart
 
     @property
     def kernels(self):
@@ -59,11 +60,10 @@ def _plan(op, ndim, shape, itemsize, weight, options, algorithm, kernels, window
         kernels = ("forward",)
     chosen = {_winograd.choose(geometry, algorithm, each) for each in kernels}
     winograd = chosen == {_winograd}
-    if len(chosen) > 1 or (winograd and {*geometry.stride} != {1}):
-        return None
     most = MOST_FILTER_BYTES if winograd else MOST_BYTES
     small = math.prod(weight) * itemsize <= most and _image(geometry) * itemsize <= MOST_BYTES
-    return Plan(geometry, winograd, sparse) if small else None
+    joint = small and len(chosen) == 1 and not (winograd and {*geometry.stride} != {1})
+    return Plan(geometry, winograd, sparse, joint) if joint or sparse else None
 
 
 def _image(geometry):

@@ -15,7 +15,7 @@ PIXEL_BYTES = 64
 
 
 def plan(op, ndim, x, weight, options, algorithm, pool):
-    """(Plan, tiles) for `forward` and `backward`; None where the two had better run apart.
+    """(Plan, tiles) for `backward`, and `forward` if it is joint; None for both to run apart.
 
     options: (stride, padding, dilation, groups) of a layer; `pool` of the pool behind:
     (kernel_size, stride, padding, dilation, ceil_mode).

@@ -8,7 +8,8 @@ from fastconv import _kernels
 from fastconv.functional import _arrays, _pool, _run
 
 LEAST_GAIN = 1.0
-MOST_BYTES = 1024 * 1024  # of an image of the input, which a thread copies
+# Of a padded image of the input, which a thread has, and of the weights, whose sums a part has.
+MOST_BYTES = 1024 * 1024
 
 
 def pays(geometry, window, itemsize):
@@ -16,8 +17,12 @@ def pays(geometry, window, itemsize):
 
     A row of a filter must be one piece of a row of pixels.
     """
-    image = math.prod(geometry.wide_shape[1:]) * itemsize
-    if geometry.groups > 1 or geometry.dilation[-1] > 1 or image > MOST_BYTES:
+    if geometry.groups > 1 or geometry.dilation[-1] > 1:
+        return False
+    padded = (n + low + high for n, (low, high) in zip(geometry.wide, geometry.pad, strict=True))
+    image = geometry.wide_channels * math.prod(padded)
+    weights = geometry.wide_channels * geometry.narrow_channels * math.prod(geometry.kernel)
+    if max(image, weights) * itemsize > MOST_BYTES:
         return False
     gain = _kernels.sparse["f" if itemsize == 4 else "d"].gain
     cells = math.prod(window)

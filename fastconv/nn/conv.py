@@ -169,13 +169,14 @@ class _Conv(_ConvNd):
         return plan(op, self.ndim, input, self.weight.data, options, self.algorithm, behind)
 
     def _forward_pooled(self, input, slope, pool, flat):
-        """(output, plan) behind an activation and a max-pool; None for both to run apart.
+        """(output, plan) behind an activation and a max-pool.
 
+        No output where the two are to run apart, and no plan where they are to go back so.
         flat: in C order, as it is to be flattened.
         """
         plan = self._plan(_conv_pool.plan, input, pool._options())
-        if plan is None:
-            return None, None
+        if plan is None or not plan[0].joint:
+            return None, plan
         output, codes = _conv_pool.forward(
             *plan, input, *self._arrays(), slope, self.training, flat=flat
         )

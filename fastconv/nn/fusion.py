@@ -73,7 +73,7 @@ class Step:
         self.modules = [each for each in (conv, layer, activation, pool) if each is not None]
         self.flat = flat
         self.before = None
-        self.plan = None  # of layer and pool in one call
+        self.plan = None  # of layer and pool in one call, at least on the way back
 
     def added(self):
         """Whether `forward` takes `plus`."""
@@ -106,7 +106,7 @@ class Step:
         layer, pool, slope = self.layer, self.pool, self.activation._slope
         if _is(layer, _Conv):
             output, self.plan = layer._forward_pooled(input, slope, pool, self.flat)
-            if self.plan is not None:
+            if output is not None:
                 return output
         return pool(self._rectified(input, slope))
 
