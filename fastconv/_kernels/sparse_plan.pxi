@@ -93,7 +93,7 @@ cdef void cut_panels(sparse_t* self) noexcept nogil:
     if width > max(<idx_t> FEWEST_SUMS, most):
         width = even(vectors, max(<idx_t> FEWEST_SUMS, most))
     rows = min(<idx_t> MOST_ROWS, MOST_SUMS // width)
-    while rows > 1 and rows * width > max(<idx_t> FEWEST_SUMS, most):
+    while rows > 1 and rows * width > most and (rows - 1) * width >= FEWEST_SUMS:
         rows -= 1
     rows = even(p.kernel[1], rows)
     self.n_panels = self.packed = 0
