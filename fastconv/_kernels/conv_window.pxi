@@ -228,11 +228,13 @@ cdef void window_layout(window_t* self, const conv_t* p, idx_t channels,
     self.pixels = pixels
     self.channels = channels
     self.pixel_step = channels * lanes if pixels else 1
-    if pixels and p.in_channel != 1 and not self.spread.width:
-        # Whole vectors, and an odd number of them: neighbours fall into different sets of L1.
-        self.pixel_step = LANES * (ceil_div(channels, LANES) | 1)
-    elif pixels and self.across and channels * <idx_t> sizeof(real) % FEW_SETS == 0:
-        self.pixel_step += ALIGN // <idx_t> sizeof(real)
+    if pixels and not self.spread.width:
+        # Neighbours are to fall into different sets of L1.
+        if p.in_channel != 1:
+            # Whole vectors, and an odd number of them.
+            self.pixel_step = LANES * (ceil_div(channels, LANES) | 1)
+        elif self.across and channels * <idx_t> sizeof(real) % FEW_SETS == 0:
+            self.pixel_step += ALIGN // <idx_t> sizeof(real)
     self.cell_step = self.pixel_step * (self.axis[2].step // self.axis[2].every)
     self.row_step = self.axis[2].cells * self.pixel_step
     self.plane_step = self.axis[1].cells * self.row_step

@@ -61,8 +61,7 @@ cdef char* lay_out_lists(const sparse_t* self, char* memory, lists_t* lists) noe
     lists.code_row = lists.g_row + rows
     lists.row_place = lists.code_row + rows
     lists.entries = <entry_t*> (lists.row_place + rows)
-    # One entry more, as one that is zero is overwritten by the next.
-    lists.count = <int*> (lists.entries + filters * windows + 1)
+    lists.count = <int*> (lists.entries + filters * windows)
     return <char*> (lists.count + filters)
 
 
@@ -93,6 +92,7 @@ cdef inline entry_t* list_row(bint SETS, const sparse_t* self, idx_t count, cons
     cdef real total = 0
     while count > 0:
         some = is_some(g)
+        # One that is zero is overwritten by the next.
         entry.value = g[0]
         entry.place = place + tap_place[codes[0]]
         if SETS:
