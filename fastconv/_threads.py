@@ -9,6 +9,7 @@ opens a parallel region.  The result of a kernel does not depend on any of this.
 import math
 import os
 import threading
+import time
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,10 +21,20 @@ from fastconv._shapes import integer
 # A parallel region pays once its loops do this many multiply-adds (about 20 microseconds).
 SERIAL_WORK = 1_000_000
 
+LOOK_AGAIN = 0.05  # seconds: to ask for the affinity mask may take longer than a small kernel
+
 _openmp_at_import = cpu.openmp_max_threads()
+_asked = os.environ.get("OMP_NUM_THREADS")  # when OpenMP reads it
+_seen, _seen_until = 1, -math.inf
 _chosen = Setting()
 _forked = _said_forked = False
-_of_thread = threading.local()  # most: the limit of `at_most`
+
+
+class _OfThread(threading.local):
+    most = None  # the limit of `at_most`; in the class: to miss an attribute takes its time
+
+
+_of_thread = _OfThread()
 
 
 def _cgroup_quota(root=Path("/sys/fs/cgroup")):
@@ -56,12 +67,16 @@ def available_processors():
 
 
 def _default():
+    global _seen, _seen_until
     chosen = _chosen.value
     if chosen is not None:
         return chosen
-    if os.environ.get("OMP_NUM_THREADS"):
+    if _asked:
         return _openmp_at_import
-    return available_processors()
+    now = time.monotonic()
+    if now >= _seen_until:
+        _seen, _seen_until = available_processors(), now + LOOK_AGAIN
+    return _seen
 
 
 def _checked(num_threads):
@@ -95,7 +110,7 @@ def num_threads(count):
 @contextmanager
 def at_most(count):
     """Context manager: a limit for the calls of this Python thread, set by who calls on behalf."""
-    before = getattr(_of_thread, "most", None)
+    before = _of_thread.most
     _of_thread.most = count
     try:
         yield
@@ -116,9 +131,8 @@ def effective(op, num_threads, work=SERIAL_WORK):
     limit = cpu.openmp_max_threads()
     if limit < _openmp_at_import:
         threads = min(threads, limit)
-    most = getattr(_of_thread, "most", None)
-    if most is not None:
-        threads = min(threads, most)
+    if _of_thread.most is not None:
+        threads = min(threads, _of_thread.most)
     if _forked and threads > 1:
         _say_forked()
         return 1

@@ -64,8 +64,8 @@ def _threads_reason():
         return "limited through OpenMP, as threadpoolctl does"
     if _threads._chosen.value is not None:
         return "set by set_num_threads or --num-threads"
-    if os.environ.get("OMP_NUM_THREADS"):
-        return f"OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']}"
+    if _threads._asked:
+        return f"OMP_NUM_THREADS={_threads._asked}"
     return "the processors that affinity and cgroup quota allow"
 
 

@@ -131,6 +131,22 @@ def test_the_affinity_mask_limits_the_processors():
 
 
 @needs_openmp
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity masks here")
+def test_a_change_of_the_affinity_mask_is_seen_soon():
+    if _threads.available_processors() < 2:
+        pytest.skip("one processor")
+    program = f"""
+import os, time
+{HOW_MANY}
+os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+time.sleep(2 * _threads.LOOK_AGAIN)
+{HOW_MANY}
+"""
+    before, after = output(program, OMP_NUM_THREADS=None).split()
+    assert int(before) > 1 == int(after)
+
+
+@needs_openmp
 def test_small_work_runs_serial(unchosen):
     fastconv.set_num_threads(4)
     assert _threads.effective("test", None, work=1000) == 1

@@ -1,7 +1,6 @@
 """Winograd's kernels image by image, with the pool or the normalization behind: as one by one."""
 
 from dataclasses import replace
-from unittest import mock
 
 import checks
 import isas
@@ -45,10 +44,9 @@ def plan_of(plan, case, x, weight, behind):
         )  # fmt: skip
 
 
-def some_images(case, together):
-    return mock.patch.object(
-        _conv_images, "together", return_value=1 if case.batch % together else together
-    )
+def some_images(plan, case, together):
+    count = 1 if case.batch % together else together
+    return plan._replace(together=(count, count))
 
 
 def assert_same_gradients(case, found, wanted, needs):
@@ -73,12 +71,13 @@ def test_a_pool(case, layout, window, together, slope, before, needs):
     plan = plan_of(_conv_pool.plan, case, x, weight, (window, None, 0, 1, False))
     assume(plan is not None)
     assert plan[0].winograd
+    plan = some_images(plan[0], case, together), plan[1]
     y = checks.forward(case, x, weight, bias, algorithm="winograd")
     rectified = F.leaky_relu(y, slope) if slope else F.relu(y)
     want, places = POOLS[case.ndim](rectified, window, return_indices=True)
     rng = np.random.default_rng(case.seed)
     grad = lay_out(rng.standard_normal(want.shape).astype(case.dtype), layout)
-    with isas.using(case.isa), some_images(case, together):
+    with isas.using(case.isa):
         got, codes = _conv_pool.forward(
             *plan, x, weight, bias, slope, True, num_threads=case.num_threads
         )
@@ -108,13 +107,14 @@ def test_a_normalization(case, layout, together, before, branch, needs):
     assume(forward is not None and backward is not None and want.size > want.shape[1])
     assert forward.winograd
     assert backward.winograd
+    forward, backward = (some_images(each, case, together) for each in (forward, backward))
     axes = (0, *range(2, want.ndim))
     mean = want.mean(axes, dtype=np.float64)
     saved = mean.astype(case.dtype), (1 / np.sqrt(want.var(axes) + 0.1)).astype(case.dtype)
     plus = None
     if branch and before != 1:
         plus = np.random.default_rng(case.seed).standard_normal(x.shape).astype(case.dtype)
-    with isas.using(case.isa), some_images(case, together):
+    with isas.using(case.isa):
         y, moments = _conv_norm.forward(forward, x, weight, bias, case.num_threads)
         found, of_norm = _conv_norm.backward(
             backward, grad, y, None, saved, x, weight, needs, before, case.num_threads, plus

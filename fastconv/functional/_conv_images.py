@@ -27,6 +27,7 @@ class Plan(NamedTuple):
     winograd: bool
     sparse: bool  # the gradients behind a max-pool, whatever the forward pass is
     joint: bool  # else the forward passes had better run apart
+    together: tuple  # images that a thread had better take at once, forward and backward
 
     @property
     def kernels(self):
@@ -63,7 +64,10 @@ def _plan(op, ndim, shape, itemsize, weight, options, algorithm, kernels, window
     most = MOST_FILTER_BYTES if winograd else MOST_BYTES
     small = math.prod(weight) * itemsize <= most and _image(geometry) * itemsize <= MOST_BYTES
     joint = small and len(chosen) == 1 and not (winograd and {*geometry.stride} != {1})
-    return Plan(geometry, winograd, sparse, joint) if joint or sparse else None
+    if not (joint or sparse):
+        return None
+    together = tuple(_together(geometry, winograd, itemsize, back) for back in (False, True))
+    return Plan(geometry, winograd, sparse, joint, together)
 
 
 def _image(geometry):
@@ -75,8 +79,8 @@ def backward(kernel, plan, behind, between, x, weight, needs, slope, plus, threa
     """(grad_input, grad_weight, grad_bias), None where not needed.
 
     kernel, behind: what takes the gradient back to the convolution's output, and its arguments.
-    between: for each thread, a buffer of as many images as `together` says.  `slope` is that of the
-    activation whose output x is, `plus` as for `_conv_backward`.
+    between: for each thread, a buffer of as many images as `plan.together` says.  `slope` is that
+    of the activation whose output x is, `plus` as for `_conv_backward`.
     """
     geometry = plan.geometry
     op = geometry.op
@@ -99,15 +103,16 @@ def backward(kernel, plan, behind, between, x, weight, needs, slope, plus, threa
     return grad_input, grad_weight if need_weight else None, grad_bias
 
 
-def together(plan, itemsize, is_backward):
+def _together(geometry, winograd, itemsize, is_backward):
     """How many images a thread had better take at once: more than one where they are small."""
-    geometry = plan.geometry
-    if plan.winograd:
+    if winograd:
         tiles = math.prod([-(-n // 4) for n in geometry.narrow])
         most = -(-LEAST_TILES // tiles)
     else:
         most = LEAST_POSITIONS // math.prod(geometry.narrow) if is_backward else 1
-    most = min(most, geometry.batch // LEAST_BUFFERS, MOST_BYTES // (_image(geometry) * itemsize))
+    most = min(
+        most, geometry.batch // LEAST_BUFFERS, MOST_BYTES // max(1, _image(geometry) * itemsize)
+    )
     return next((n for n in range(most, 1, -1) if geometry.batch % n == 0), 1)
 
 

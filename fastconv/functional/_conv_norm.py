@@ -39,7 +39,7 @@ def forward(plan, x, weight, bias, num_threads=None):
         _arrays.expand_space(x), _run.filters(weight, geometry.groups),
         _run.check_bias(op, bias, geometry.narrow_channels, x.dtype), _arrays.expand_space(y),
         _passes.planes(y, _arrays.is_channels_last(y)), *moments,
-        _conv_images.together(plan, x.itemsize, False), *geometry.kernel_args,
+        plan.together[0], *geometry.kernel_args,
         _conv_images.threads_for(geometry, num_threads),
     )  # fmt: skip
     _run.check_status(op, status)
@@ -61,7 +61,7 @@ def backward(
     if not any(needs):
         return (None,) * 3, of_norm
     threads = _conv_images.threads_for(plan.geometry, num_threads)
-    images = threads * _conv_images.together(plan, output.itemsize, True)
+    images = threads * plan.together[1]
     shape = images, *output.shape[1:]
     between = _arrays.empty(plan.geometry.op, shape, output.dtype, output)
     gradients = _conv_images.backward(

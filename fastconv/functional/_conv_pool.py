@@ -48,7 +48,7 @@ def forward(plan, tiles, x, weight, bias, slope, placed, num_threads=None, flat=
     y = _arrays.empty_in_order(geometry.op, shape, x.dtype, last)
     codes = tiles.empty(geometry.op, shape, np.dtype(np.uint8)) if placed else None
     threads = _conv_images.threads_for(geometry, num_threads)
-    images = threads * _conv_images.together(plan, x.itemsize, False)
+    images = threads * plan.together[0]
     status = plan.kernels[x.dtype.char].forward_max_tiles(
         _arrays.expand_space(x), _run.filters(weight, geometry.groups), bias,
         _arrays.expand_space(_between(geometry, tiles, images)),
@@ -76,7 +76,7 @@ def backward(
     threads = _conv_images.threads_for(geometry, num_threads)
     if plan.sparse:
         return _sparse.backward(geometry, tiles, g, codes, x, weight, needs, slope, plus, threads)
-    images = threads * _conv_images.together(plan, x.itemsize, True)
+    images = threads * plan.together[1]
     last = _arrays.is_channels_last(g) or not g.flags.c_contiguous
     lines = np.ascontiguousarray(_pool.lines(g, last))
     turned = tiles.channels_last != last
