@@ -8,6 +8,7 @@ cdef enum:
     PART_POSITIONS = 768                # a part this long outweighs its own zeroing and adding
     PART_BYTES = 16 * 1024 * 1024       # all parts together, where one part is smaller
     UNIT_BYTES = 320 * 1024             # a strip and what it meets of grad_output
+    DIRECT_BYTES = 32 * 1024            # of grad_output alone, for L1
     BIAS_CHANNELS = 128                 # of a task that sums for the bias alone
     REPAYING_ROWS = 64                  # channels and taps
     SOON_BYTES = 64 * 1024              # sums of a task that come to an end block by block
@@ -247,6 +248,12 @@ cdef idx_t unit_bytes(const grad_weight_t* self, idx_t width) noexcept nogil:
             * <idx_t> sizeof(real))
 
 
+cdef bint unit_fits(const grad_weight_t* self) noexcept nogil:
+    if self.window.direct and not self.lanewise:
+        return unit_positions(self) * 2 * LANES * <idx_t> sizeof(real) <= DIRECT_BYTES
+    return unit_bytes(self, 2 * LANES) <= UNIT_BYTES
+
+
 cdef void choose_units(grad_weight_t* self) noexcept nogil:
     """Blocks of positions whose strip and grad_output fit L2: by the problem, not the threads."""
     cdef conv_t* p = &self.p
@@ -266,14 +273,14 @@ cdef void choose_units(grad_weight_t* self) noexcept nogil:
             self.n_pos[axis] = ceil_div(window.axis[axis].grid, window.axis[axis].block)
             self.n_units *= self.n_pos[axis]
         window_layout(window, p, p.in_channels, pixels)
-        if unit_bytes(self, 2 * LANES) <= UNIT_BYTES:
+        # Inner products load whole vectors, past the end of a row too: only a strip allows that.
+        window.direct = not self.dots and unpadded(window, p) and reads_in_place(window, p)
+        if unit_fits(self):
             break
         axis = longest_side(block, 64)
         if axis < 0:
             break
         block[axis] = ceil_div(block[axis], 2)
-    # Inner products load whole vectors, past the end of a row too: only a strip allows that.
-    window.direct = not self.dots and unpadded(window, p) and reads_in_place(window, p)
     if window.direct:
         window_direct(window, p)
 

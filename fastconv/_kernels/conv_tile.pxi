@@ -253,7 +253,8 @@ cdef idx_t tile_cost(idx_t chain, idx_t px, idx_t nv) noexcept nogil:
         if nv == 1 and chain == 1:
             sums += 2 + px // 8
         return max(sums, chain * max(4 * nv, 8 + px * nv // 8))
-    return max(sums + 2, chain * max(4 * nv, <idx_t> 8))
+    # Loads of whole vectors, and broadcasts to these, take time of multiply-adds.
+    return max(sums + (px + chain - 1 + chain * nv) // 2, chain * max(4 * nv, <idx_t> 8))
 
 
 cdef void store(const real* tile_out, idx_t tile_row, idx_t rows, idx_t lanes,
