@@ -1,6 +1,7 @@
 from contextlib import AbstractContextManager
 
 SERIAL_WORK: int
+LOOK_AGAIN: float
 
 def available_processors() -> int: ...
 def set_num_threads(num_threads: int | None) -> None: ...
