@@ -1,7 +1,8 @@
 """How many threads a kernel may use.
 
 In order: the call's own `num_threads`; `set_num_threads`; OMP_NUM_THREADS; the processors that the
-affinity mask and the cgroup quota allow.  A limit set through threadpoolctl or omp_set_num_threads
+affinity mask and the cgroup quota allow (the mask is looked at again after LOOK_AGAIN, the variable
+and the quota are those at import).  A limit set through threadpoolctl or omp_set_num_threads
 caps all of these.  A forked child runs serially, and says so once: GNU OpenMP hangs in a child that
 opens a parallel region.  The result of a kernel does not depend on any of this.
 """

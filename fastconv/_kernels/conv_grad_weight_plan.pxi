@@ -249,13 +249,14 @@ cdef idx_t unit_bytes(const grad_weight_t* self, idx_t width) noexcept nogil:
 
 
 cdef bint unit_fits(const grad_weight_t* self) noexcept nogil:
+    """L2 with its strip; L1 without one, where tiles walk over grad_output alone again and again."""
     if self.window.direct and not self.lanewise:
         return unit_positions(self) * 2 * LANES * <idx_t> sizeof(real) <= DIRECT_BYTES
     return unit_bytes(self, 2 * LANES) <= UNIT_BYTES
 
 
 cdef void choose_units(grad_weight_t* self) noexcept nogil:
-    """Blocks of positions whose strip and grad_output fit L2: by the problem, not the threads."""
+    """Blocks of positions that fit the caches: by the problem, not the threads."""
     cdef conv_t* p = &self.p
     cdef window_t* window = &self.window
     cdef idx_t block[AXES]
