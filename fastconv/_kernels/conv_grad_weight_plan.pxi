@@ -249,7 +249,7 @@ cdef idx_t unit_bytes(const grad_weight_t* self, idx_t width) noexcept nogil:
 
 
 cdef bint unit_fits(const grad_weight_t* self) noexcept nogil:
-    """L2 with its strip; L1 without one, where tiles walk over grad_output alone again and again."""
+    """L2 with its strip; without one L1, as tiles walk over grad_output again and again."""
     if self.window.direct and not self.lanewise:
         return unit_positions(self) * 2 * LANES * <idx_t> sizeof(real) <= DIRECT_BYTES
     return unit_bytes(self, 2 * LANES) <= UNIT_BYTES
