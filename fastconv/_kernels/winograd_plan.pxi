@@ -17,7 +17,6 @@ cdef enum:
     FAR_VECTOR = 16             # multiply-adds in the time of a vector from L3
     TILE_STEPS = 14             # of a vector and point in the time of its transform
     FILTER_STEPS = 24           # the same of filters
-    FAR_FILTER_STEPS = 60       # of those that do not stay in L2
     FEW_THREADS = 2             # for which algorithms are compared
     MOST_TAPS = 256             # of a whole filter
 
@@ -148,10 +147,8 @@ cdef idx_t task_cost(const winograd_t* self, idx_t blocks) noexcept nogil:
 
 cdef idx_t filters_cost(const winograd_t* self) noexcept nogil:
     """The same of transforming all filters."""
-    cdef idx_t vectors = self.p.groups * self.n_blocks * self.nv * self.depth * self.n_points
-    if vectors * LANES * <idx_t> sizeof(real) > FILTER_BYTES:
-        return vectors * FAR_FILTER_STEPS
-    return vectors * FILTER_STEPS
+    return (self.p.groups * self.n_blocks * self.nv * self.depth * self.n_points
+            * FILTER_STEPS)
 
 
 cdef idx_t choose_task(winograd_t* self, idx_t num_threads) noexcept nogil:
