@@ -1,14 +1,21 @@
-# What a thread reads after this: it is fetched meanwhile, some of it with each row of output.  All of
-# it at once would take as long as it takes later.
+# What a thread reads and writes after this: it is fetched meanwhile, some of it with each row of
+# output or point of Winograd's.  All of it at once would take as long as it takes later.
 
 cdef enum:
-    STREAMS = 4
+    STREAMS = 5
 
 
 cdef struct ahead_t:
     const real* place[STREAMS]  # NULL where there is none
     idx_t elements[STREAMS]     # that are not fetched yet
     idx_t steps                 # in which they are to be
+
+
+cdef inline void look_ahead(ahead_t* ahead, int stream, const real* first, idx_t n,
+                            idx_t elements) noexcept nogil:
+    """At item n of an array, unless that is NULL; past the last one nothing comes of it."""
+    if first != NULL:
+        ahead.place[stream], ahead.elements[stream] = first + n * elements, elements
 
 
 cdef inline void fetch_some(ahead_t* self) noexcept nogil:

@@ -29,13 +29,6 @@ cdef struct images_forward_t:
     idx_t thread_step, image_step   # from y to where the convolution puts an image
 
 
-cdef inline void look_ahead(ahead_t* ahead, int stream, const real* first, idx_t n,
-                            idx_t elements) noexcept nogil:
-    """At what buffer n is read from; past the last one nothing comes of it."""
-    if first != NULL:
-        ahead.place[stream], ahead.elements[stream] = first + n * elements, elements
-
-
 cdef void images_forward_share(const images_forward_t* self, idx_t thread, shares_t* shares,
                                const real* x, idx_t x_step, real* y, real* scratch) noexcept nogil:
     """y: of this thread."""
@@ -47,6 +40,8 @@ cdef void images_forward_share(const images_forward_t* self, idx_t thread, share
         # Neighbours are most often of one thread.
         memset(&ahead, 0, sizeof(ahead))
         look_ahead(&ahead, 0, x, n + 1, x_step)
+        if self.is_normed:
+            look_ahead(&ahead, 1, y, n + 1, self.images * self.image_step)
         convolve(&self.conv, x + n * x_step, 0, y + n * self.images * self.image_step, &ahead,
                  scratch)
         if self.is_normed:
@@ -128,6 +123,7 @@ cdef void backward_part(const images_backward_t* self, pooled_t* pooled, idx_t p
         if self.needs_input:
             memset(&ahead, 0, sizeof(ahead))
             look_ahead(&ahead, 0, x, n + 1, self.input_step)
+            look_ahead(&ahead, 4, grad_input, n + 1, self.input_step)
             look_ahead(&ahead, 1, self.input.plan.p.plus, n + 1, self.gate_step)
             if self.is_normed:
                 look_ahead(&ahead, 2, self.normed.x, n + 1, self.between)

@@ -127,6 +127,8 @@ cdef void multiply_points(const winograd_t* self, idx_t tiles, idx_t first, idx_
                      input + t * self.input_point,
                      filters + block * self.block_elements + t * self.filter_point,
                      products + ((block - first) * self.n_points + t) * self.product_point)
+            if self.ahead != NULL:
+                fetch_some(self.ahead)
 
 
 cdef struct workshop_t:

@@ -31,16 +31,15 @@ cdef idx_t convolver_elements(const convolver_t* self) noexcept nogil:
 
 cdef void convolve(const convolver_t* self, const real* x, idx_t gate, real* y, ahead_t* ahead,
                    real* scratch) noexcept nogil:
-    """Some images; their gate begins so many elements on.
-
-    Nothing is fetched ahead: transforms take as long as memory anyway, and it made no difference.
-    """
+    """Some images; their gate begins so many elements on."""
     cdef winograd_t plan = self.plan
     cdef idx_t i
     if plan.p.gate != NULL:
         plan.p.gate = plan.p.gate + gate
     if plan.p.plus != NULL:
         plan.p.plus = plan.p.plus + gate
+    ahead.steps = plan.n_tasks * plan.p.groups * plan.n_blocks * plan.n_points
+    plan.ahead = ahead
     for i in range(plan.n_tasks * plan.n_chunks * plan.p.groups):
         winograd_task(&plan, i, x, NULL, self.filters, self.bias, y, scratch)
 

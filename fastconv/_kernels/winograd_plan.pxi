@@ -54,6 +54,7 @@ cdef struct winograd_t:
     idx_t input_point       # from point to point of the transformed input
     idx_t product_point     # from point to point of the products of a block
     idx_t group             # blocks that are multiplied together, point by point
+    ahead_t* ahead          # or NULL
     bint shared             # filters are transformed once, for all tasks; else each task does
 
 
@@ -204,6 +205,7 @@ cdef idx_t winograd_plan(winograd_t* self, const conv_t* problem, idx_t num_thre
     self.group = max(<idx_t> 1, min(self.chunk, <idx_t> PRODUCT_BYTES // (
         self.n_points * self.product_point * <idx_t> sizeof(real))))
     self.shared = self.n_tasks > 1
+    self.ahead = NULL
     return cost
 
 
