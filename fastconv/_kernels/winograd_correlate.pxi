@@ -245,8 +245,12 @@ cdef void winograd_share(const winograd_t* self, idx_t thread, shares_t* shares,
                          real* scratch) noexcept nogil:
     cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
     cdef idx_t task = next_task(shares, thread)
+    cdef winograd_t plan = self[0]
+    cdef ahead_t ahead
+    plan.ahead = &ahead
     while task >= 0:
-        winograd_task(self, task, x, w, filters, bias, y, scratch)
+        look_at_task(self, task % self.n_tasks + 1, x, y, &ahead)
+        winograd_task(&plan, task, x, w, filters, bias, y, scratch)
         task = next_task(shares, thread)
     set_float_mode(mode)
 
