@@ -151,10 +151,15 @@ cdef inline void transform_columns(transform_t KIND, const idx_t* points, const 
     for j in range(columns):
         if j < low or j >= high:
             memset(target + j * column, 0, <size_t> column * sizeof(real))
-    if (cells.low[0] == 0 and cells.low[1] == 0 and cells.high[0] == planes
-            and cells.high[1] == rows and points[0] == 1 and points[1] > 1):
-        lines(KIND, points[1], high - low, first + low * cells.step[2], cells.step[1],
-              cells.step[2], target + low * column, LANES, column, NULL, ALL_CELLS)
+    if points[0] == 1 and points[1] > 1:
+        first = first + low * cells.step[2]
+        target = target + low * column
+        if cells.low[1] == 0 and cells.high[1] == rows:
+            lines(KIND, points[1], high - low, first, cells.step[1], cells.step[2], target, LANES,
+                  column, NULL, ALL_CELLS)
+        else:
+            lines_within(KIND, points[1], high - low, cells.low[1], cells.high[1], first,
+                         cells.step[1], cells.step[2], target, LANES, column)
         return
     flat[0], flat[1], flat[2] = 1, points[0], points[1]
     s_step[0], s_step[1], s_step[2] = 0, rows * LANES, LANES
@@ -169,9 +174,6 @@ cdef inline void transform_columns(transform_t KIND, const idx_t* points, const 
                     else splat(0))
         if points[1] == 1:
             (<vec*> (target + j * column))[0] = (<vec*> held)[0]
-        elif points[0] == 1:
-            lines(KIND, points[1], 1, held, LANES, 0, target + j * column, LANES, 0, NULL,
-                  ALL_CELLS)
         else:
             plane(KIND, flat, held, s_step, target + j * column, d_step, spare, NULL, WHOLE_TILE)
 

@@ -291,6 +291,36 @@ cdef inline void lines(transform_t KIND, idx_t points, idx_t count, const real* 
             line_of_3(KIND, s + i * s_line, s_step, d + i * d_line, d_step, finish, cells)
 
 
+cdef inline void lines_of_some(transform_t KIND, int POINTS, idx_t count, idx_t low, idx_t high,
+                               const real* s, idx_t s_step, idx_t s_line, real* d, idx_t d_step,
+                               idx_t d_line) noexcept nogil:
+    cdef vec held[6]
+    cdef idx_t i
+    cdef int r
+    for i in range(count):
+        # With bounds that the compiler knows, these stay in registers.
+        for r in range(length_before(KIND, POINTS)):
+            held[r] = splat(0)
+            if low <= r < high:
+                held[r] = (<const vec*> (s + i * s_line + r * s_step))[0]
+        lines(KIND, POINTS, 1, <const real*> held, LANES, 0, d + i * d_line, d_step, 0, NULL,
+              ALL_CELLS)
+
+
+cdef inline void lines_within(transform_t KIND, idx_t points, idx_t count, idx_t low, idx_t high,
+                              const real* s, idx_t s_step, idx_t s_line, real* d, idx_t d_step,
+                              idx_t d_line) noexcept nogil:
+    """The same of lines of which the cells from low to high are there; the others are zero."""
+    if points == MOST_POINTS:
+        lines_of_some(KIND, 6, count, low, high, s, s_step, s_line, d, d_step, d_line)
+    elif points == 5:
+        lines_of_some(KIND, 5, count, low, high, s, s_step, s_line, d, d_step, d_line)
+    elif points == 4:
+        lines_of_some(KIND, 4, count, low, high, s, s_step, s_line, d, d_step, d_line)
+    else:
+        lines_of_some(KIND, 3, count, low, high, s, s_step, s_line, d, d_step, d_line)
+
+
 cdef inline void plane(transform_t KIND, const idx_t* points, const real* s, const idx_t* s_step,
                        real* d, const idx_t* d_step, real* spare, const finish_t* finish,
                        const idx_t* cells) noexcept nogil:
