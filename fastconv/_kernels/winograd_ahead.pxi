@@ -16,9 +16,9 @@ cdef void look_at_box(const idx_t* size, const idx_t* step, const idx_t* first, 
     look_ahead(ahead, stream, image + begin, 0, end - begin)
 
 
-cdef void look_at_task(const winograd_t* self, idx_t task, const real* x, real* y,
-                       ahead_t* ahead) noexcept nogil:
-    """Of the tasks of one group and chunk; past the last one, at nothing."""
+cdef void look_at_task(const winograd_t* self, idx_t task, idx_t steps, const real* x,
+                       const real* y, ahead_t* ahead) noexcept nogil:
+    """All channels of its tiles, to be fetched in so many steps; past the last task, nothing."""
     cdef const conv_t* p = &self.p
     cdef run_of_tiles_t first, last
     cdef idx_t begin[AXES]
@@ -30,7 +30,7 @@ cdef void look_at_task(const winograd_t* self, idx_t task, const real* x, real* 
         return
     if p.batch * (p.in_batch + p.out_batch) * <idx_t> sizeof(real) < FAR_BYTES:
         return
-    ahead.steps = self.chunk * self.n_points
+    ahead.steps = steps
     first = find_run(self, task * self.task_runs)
     last = find_run(self, min(self.n_runs, (task + 1) * self.task_runs) - 1)
     images = last.image - first.image

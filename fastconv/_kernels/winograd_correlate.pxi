@@ -247,9 +247,11 @@ cdef void winograd_share(const winograd_t* self, idx_t thread, shares_t* shares,
     cdef idx_t task = next_task(shares, thread)
     cdef winograd_t plan = self[0]
     cdef ahead_t ahead
-    plan.ahead = &ahead
+    if self.n_chunks * self.p.groups == 1:
+        plan.ahead = &ahead
     while task >= 0:
-        look_at_task(self, task % self.n_tasks + 1, x, y, &ahead)
+        if plan.ahead != NULL:
+            look_at_task(self, task + 1, self.n_blocks * self.n_points, x, y, &ahead)
         winograd_task(&plan, task, x, w, filters, bias, y, scratch)
         task = next_task(shares, thread)
     set_float_mode(mode)

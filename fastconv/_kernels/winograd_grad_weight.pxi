@@ -31,6 +31,7 @@ cdef void winograd_grad_plan(winograd_grad_t* self, const conv_t* problem) noexc
     cdef const conv_t* p = &base.p
     cdef idx_t vectors, chunks, cost, least = -1, per_point, channels, blocks, tiles
     base.p = problem[0]
+    base.ahead = NULL
     cut_tiles(base)
     choose_width(base)
     vectors = ceil_div(p.in_channels, LANES)
@@ -151,6 +152,8 @@ cdef void add_products(const winograd_grad_t* self, idx_t tiles, idx_t channels,
                          input + t * base.input_point + phase * self.pixel + c,
                          grad_output + t * base.product_point, ADD, NULL,
                          sums + t * self.sum_point + (phase * self.c_chunk + c) * width)
+        if base.ahead != NULL:
+            fetch_some(base.ahead)
 
 
 cdef void store_taps(const winograd_grad_t* self, idx_t group, idx_t c0, idx_t channels,
@@ -225,6 +228,8 @@ cdef void add_units(const winograd_grad_t* self, idx_t index, idx_t first_unit, 
     x = x + (share.group * p.in_channels + share.c0) * p.in_channel
     g = g + share.group * p.out_channels * p.out_channel
     for unit in range(first_unit, last_unit):
+        if base.ahead != NULL:
+            look_at_task(base, unit + 1, base.n_blocks * base.n_points, x, g, base.ahead)
         first = unit * base.task_runs
         last = min(base.n_runs, first + base.task_runs)
         tiles = 0
@@ -305,8 +310,12 @@ cdef void winograd_grad_share(const winograd_grad_t* self, idx_t thread, shares_
                               real* biases, real* scratch) noexcept nogil:
     cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
     cdef idx_t task = next_task(shares, thread)
+    cdef winograd_grad_t plan = self[0]
+    cdef ahead_t ahead
+    if self.c_chunks * self.k_chunks * self.base.p.groups == 1:
+        plan.base.ahead = &ahead
     while task >= 0:
-        winograd_grad_task(self, task, x, g, grad, parts, biases, scratch)
+        winograd_grad_task(&plan, task, x, g, grad, parts, biases, scratch)
         task = next_task(shares, thread)
     set_float_mode(mode)
 
