@@ -149,7 +149,7 @@ def test_errors(call, error, message):
 @pytest.mark.parametrize("dtype", ["f", "d"])
 def test_turning_between_memory_orders_moves_every_value(isa, dtype):
     """Whole squares, parts of them, and several tasks in an image."""
-    for channels in (1, 2, 3, 16, 17, 33, 64):
+    for channels in (1, 2, 3, 4, 16, 17, 33, 64):
         for space in ((1,), (5,), (16,), (17,), (129,), (5, 5), (3, 4, 5), (13, 28)):
             x = np.arange(2 * channels * math.prod(space), dtype=dtype)
             x = x.reshape(2, channels, *space)

@@ -123,6 +123,33 @@ cdef enum:
     TURNED_ROWS = 64    # of a task
 
 
+cdef inline idx_t weave(int ROWS, const real* source, idx_t columns, real* target) noexcept nogil:
+    """turn_few_rows of so few that permutations are fewer than those of a square.
+
+    Returns how many columns that was: whole vectors.
+    """
+    cdef lane_index which[4][4][LANES]
+    cdef vec x[4]
+    cdef vec woven
+    cdef idx_t lane, at, j = 0
+    cdef int i, v
+    for v in range(ROWS):
+        for i in range(ROWS):
+            for lane in range(LANES):
+                at = v * LANES + lane
+                which[v][i][lane] = <lane_index> (LANES + at // ROWS if at % ROWS == i else lane)
+    while j + LANES <= columns:
+        for i in range(ROWS):
+            x[i] = (<const vec*> (source + i * columns + j))[0]
+        for v in range(ROWS):
+            woven = x[0]
+            for i in range(ROWS):
+                woven = pick_lanes(woven, x[i], which[v][i])
+            (<vec*> (target + j * ROWS + v * LANES))[0] = woven
+        j += LANES
+    return j
+
+
 cdef void turn_few_rows(const real* source, idx_t rows, idx_t columns, const real* source_end,
                         real* target) noexcept nogil:
     """target[j, i] = source[i, j] of fewer rows than lanes, from first to last column.
@@ -130,6 +157,12 @@ cdef void turn_few_rows(const real* source, idx_t rows, idx_t columns, const rea
     A vector of the target runs over the next rows of it, which then are written.
     """
     cdef idx_t i, j = 0
+    if rows == 2:
+        j = weave(2, source, columns, target)
+    elif rows == 3:
+        j = weave(3, source, columns, target)
+    elif rows == 4:
+        j = weave(4, source, columns, target)
     while j + LANES <= columns and (columns - j - LANES + 1) * rows >= LANES:
         turn_square(source + j, columns, rows, source_end, AHEAD, target + j * rows, rows, LANES)
         j += LANES
