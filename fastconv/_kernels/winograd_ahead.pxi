@@ -3,6 +3,7 @@
 
 cdef enum:
     FAR_BYTES = 4096 * 1024     # of input and output; less of them is in the caches anyway
+    BOX_BYTES = 1024 * 1024     # of what is fetched; more are planes of which a task has a few rows
 
 
 cdef void look_at_box(const idx_t* size, const idx_t* step, const idx_t* first, const idx_t* last,
@@ -13,7 +14,8 @@ cdef void look_at_box(const idx_t* size, const idx_t* step, const idx_t* first, 
     for axis in range(AXES):
         begin += max(<idx_t> 0, min(size[axis] - 1, first[axis])) * step[axis]
         end += max(<idx_t> 0, min(size[axis] - 1, last[axis])) * step[axis]
-    look_ahead(ahead, stream, image + begin, 0, end - begin)
+    if (end - begin) * <idx_t> sizeof(real) <= BOX_BYTES:
+        look_ahead(ahead, stream, image + begin, 0, end - begin)
 
 
 cdef void look_at_task(const winograd_t* self, idx_t task, idx_t steps, const real* x,
