@@ -123,13 +123,13 @@ cdef void backward_part(const images_backward_t* self, pooled_t* pooled, idx_t p
         if self.needs_input:
             memset(&ahead, 0, sizeof(ahead))
             look_ahead(&ahead, 0, x, n + 1, self.input_step)
-            look_ahead(&ahead, 4, grad_input, n + 1, self.input_step)
-            look_ahead(&ahead, 1, self.input.plan.p.plus, n + 1, self.gate_step)
+            look_ahead(&ahead, 1, grad_input, n + 1, self.input_step)
+            look_ahead(&ahead, 2, self.input.plan.p.plus, n + 1, self.gate_step)
             if self.is_normed:
-                look_ahead(&ahead, 2, self.normed.x, n + 1, self.between)
-                look_ahead(&ahead, 3, self.normed.g, n + 1, self.between)
+                look_ahead(&ahead, 3, self.normed.x, n + 1, self.between)
+                look_ahead(&ahead, 4, self.normed.g, n + 1, self.between)
             else:
-                look_ahead(&ahead, 2, self.pooled.y, n + 1, self.images * self.pooled.image)
+                look_ahead(&ahead, 3, self.pooled.y, n + 1, self.images * self.pooled.image)
             convolve(&self.input, between, n * self.gate_step, grad_input + n * self.input_step,
                      &ahead, scratch)
     put_weights(&self.weight, sums, grad, grad_bias, scratch)

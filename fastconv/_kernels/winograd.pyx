@@ -15,7 +15,8 @@
 #
 # b) A task transforms the tiles it needs (winograd_tiles.pxi), first along the columns, which
 #    neighbours share, and keeps them in L2 with what comes of them: extra memory is that of the
-#    threads' tiles and of the transformed filters.
+#    threads' tiles and of the transformed filters.  While it multiplies it fetches what comes next
+#    (conv_ahead.pxi, winograd_ahead.pxi).
 #
 # c) `correlate` is both forward and grad_input, as for the direct kernels, and so are the problems
 #    (conv_problem.pxi).  Sums are cut by the problem, not by the thread count.

@@ -148,8 +148,7 @@ cdef idx_t task_cost(const winograd_t* self, idx_t blocks) noexcept nogil:
 
 cdef idx_t filters_cost(const winograd_t* self) noexcept nogil:
     """The same of transforming all filters."""
-    return (self.p.groups * self.n_blocks * self.nv * self.depth * self.n_points
-            * FILTER_STEPS)
+    return self.p.groups * self.n_blocks * self.nv * self.depth * self.n_points * FILTER_STEPS
 
 
 cdef idx_t choose_task(winograd_t* self, idx_t num_threads) noexcept nogil:

@@ -294,11 +294,11 @@ cdef inline void lines(transform_t KIND, idx_t points, idx_t count, const real* 
 cdef inline void lines_of_some(transform_t KIND, int POINTS, idx_t count, idx_t low, idx_t high,
                                const real* s, idx_t s_step, idx_t s_line, real* d, idx_t d_step,
                                idx_t d_line) noexcept nogil:
+    """lines_within of so many points: bounds that the compiler knows keep cells in registers."""
     cdef vec held[6]
     cdef idx_t i
     cdef int r
     for i in range(count):
-        # With bounds that the compiler knows, these stay in registers.
         for r in range(length_before(KIND, POINTS)):
             held[r] = splat(0)
             if low <= r < high:
