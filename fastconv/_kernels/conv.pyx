@@ -192,6 +192,7 @@ def grad_weight(const real[:, :, :, :, :] x, const real[:, :, :, :, :] grad_outp
 
 
 include "conv_images_entries.pxi"
+include "conv_linear.pxi"
 
 
 def transpose(const real[:, :, ::1] source, real[:, :, ::1] target, int num_threads):

@@ -1,22 +1,26 @@
 """The fully connected layer: a convolution of one tap whose positions are the batch."""
 
+import math
+
 import numpy as np
 
+from fastconv import _kernels, _threads
 from fastconv.functional import _arrays, _geometry, _run
 
 __all__ = ["linear", "linear_backward"]
-
-
-def _signal(array):
-    """(*, features) as a channels-last signal (1, features, rows), a view where memory allows."""
-    rows = array.size // array.shape[-1] if array.shape[-1] else 0
-    return array.reshape(rows, array.shape[-1]).T[np.newaxis]
 
 
 def _check(op, input, weight):
     x = _arrays.as_array(op, "input", input)
     weight = _arrays.as_array(op, "weight", weight, x.dtype)
     return x, weight, _geometry.linear_geometry(op, x.shape, weight.shape)
+
+
+def _rows(array):
+    """(*, features) as a matrix, a view where memory allows."""
+    if array.ndim == 2:
+        return array
+    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
 
 
 def _linear(input, weight, bias=None, out=None, num_threads=None, slope=1.0):
@@ -31,8 +35,9 @@ def _linear(input, weight, bias=None, out=None, num_threads=None, slope=1.0):
         _arrays.check_out(op, out, shape, x.dtype, [x, weight] + ([] if bias is None else [bias]))
         if not out.flags.c_contiguous:
             raise ValueError(f"{op}: out must be C-contiguous, got strides {out.strides}")
-    filters = _run.filters(weight, 1)
-    _run.run_forward(geometry, _signal(x), filters, bias, _signal(out), num_threads, slope)
+    threads = _threads.effective(op, num_threads, geometry.work)
+    status = _kernels.conv[x.dtype.char].linear(_rows(x), weight, bias, _rows(out), slope, threads)
+    _run.check_status(op, status)
     return out
 
 
@@ -48,19 +53,21 @@ def _linear_backward(
         raise ValueError(
             f"{op}: grad_output must have the shape {shape} of the output, got {g.shape}"
         )
-    need_input, *needs = _run.check_needs(op, needs)
-    x_signal, g_signal = _signal(x), _signal(g)
-    grad_input = grad_weight = grad_bias = None
-    if need_input:
-        grad_input = _arrays.empty(op, x.shape, x.dtype)
-        _run.run_grad_input(
-            geometry, g_signal, _run.filters(weight, 1), None, _signal(grad_input), num_threads,
-            slope, gate=x_signal,
+    need_input, need_weight, need_bias = _run.check_needs(op, needs)
+    grad_input = _arrays.empty(op, x.shape, x.dtype) if need_input else None
+    grad_weight = _arrays.empty(op, weight.shape, x.dtype) if need_weight else None
+    grad_bias = np.empty(shape[-1], x.dtype) if need_bias else None
+    if g.size:
+        threads = _threads.effective(op, num_threads, geometry.work)
+        status = _kernels.conv[x.dtype.char].linear_backward(
+            _rows(x), _rows(g), weight, _rows(grad_input) if need_input else None,
+            grad_weight, grad_bias, slope, threads,
         )  # fmt: skip
-    if any(needs):
-        grad_weight, grad_bias = _run.run_grad_weight(
-            geometry, x_signal, g_signal, weight, needs, num_threads
-        )
+        _run.check_status(op, status)
+    else:
+        for grad in (grad_weight, grad_bias):
+            if grad is not None:
+                grad[...] = 0
     return grad_input, grad_weight, grad_bias
 
 
