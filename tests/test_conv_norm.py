@@ -52,6 +52,17 @@ def plan_of(case, x, weight, kernels):
         )
 
 
+def forward_moments(plan, x, weight, bias, num_threads):
+    """(what lies between, its normalization, its mean and variance), these by a momentum of 1."""
+    mean, variance = np.zeros((2, len(weight)), x.dtype)
+    y, normal, saved = _conv_norm.forward(
+        plan, x, weight, bias, (mean, variance, None, None, True, 1.0, 0.1), 1.0, None, num_threads
+    )
+    np.testing.assert_array_equal(saved[0], mean)
+    count = y.size // y.shape[1]
+    return y, normal, (mean, variance * ((count - 1) / count))
+
+
 @examples(200)
 @given(case=cases(), layout=st.sampled_from(("C", "channels_last")), far=st.sampled_from((0, 1000)))
 def test_forward_with_every_option(case, layout, far):
@@ -59,10 +70,10 @@ def test_forward_with_every_option(case, layout, far):
     x, weight, bias, _ = case.arrays()
     bias = None if bias is None else bias + np.array(far, case.dtype)
     geometry = plan_of(case, x, weight, _conv_norm.FORWARD)
-    assume(geometry is not None)
-    with isas.using(case.isa):
-        y, (mean, variance) = _conv_norm.forward(geometry, x, weight, bias, case.num_threads)
     want = checks.forward(case, x, weight, bias)
+    assume(geometry is not None and want.size > want.shape[1])
+    with isas.using(case.isa):
+        y, normal, (mean, variance) = forward_moments(geometry, x, weight, bias, case.num_threads)
     np.testing.assert_array_equal(y, want)
     assert y.strides == want.strides or 1 in y.shape
     axes = (0, *range(2, y.ndim))
@@ -71,6 +82,11 @@ def test_forward_with_every_option(case, layout, far):
     np.testing.assert_allclose(mean, wide.mean(axes), 8 * eps, 8 * eps * np.abs(wide).max())
     # Far from zero the values themselves are known to that rounding only.
     np.testing.assert_allclose(variance, wide.var(axes), 64 * eps, eps * (1 + np.abs(wide).max()))
+    apart = wide - wide.mean(axes, keepdims=True)
+    close = 64 * eps * (1 + np.abs(wide).max())
+    np.testing.assert_allclose(
+        normal, apart / np.sqrt(wide.var(axes, keepdims=True) + 0.1), close, close
+    )
 
 
 @pytest.mark.parametrize("layout", ["C", "channels_last"])
@@ -157,11 +173,11 @@ def test_same_bits_for_any_number_of_threads(isa, layout, dtype, space):
         )
         results = []
         for threads in (1, 2, 3, 7):
-            y, moments = _conv_norm.forward(geometry, x, weight, None, threads)
+            y, normal, moments = forward_moments(geometry, x, weight, None, threads)
             gradients, of_norm = _conv_norm.backward(
                 geometry, grad, y, None, saved, x, weight, (True,) * 3, 0.0, threads
             )
-            results.append([each.tobytes() for each in (y, *moments, *gradients, *of_norm)])
+            results.append([each.tobytes() for each in (y, normal, *moments, *gradients, *of_norm)])
     assert all(each == results[0] for each in results)
 
 

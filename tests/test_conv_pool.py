@@ -63,7 +63,7 @@ def options_of(options):
 )
 def test_every_option(case, layout, window, slope, before, flat, needs, pixel_bytes, sparse):
     with pytest.MonkeyPatch.context() as patch:  # pixels or planes are pooled, of few channels
-        patch.setattr(_conv_pool, "PIXEL_BYTES", pixel_bytes)
+        patch.setattr(_conv_images, "PIXEL_BYTES", pixel_bytes)
         set_sparse(patch, sparse)
         check_options(case, layout, window, slope, before, flat, needs)
 
@@ -79,7 +79,7 @@ def check_options(case, layout, window, slope, before, flat, needs):
     want, places = POOLS[case.ndim](rectified, window, return_indices=True)
     with isas.using(case.isa):
         got, codes = _conv_pool.forward(
-            *plan, x, weight, bias, slope, True, num_threads=case.num_threads, flat=flat
+            plan, x, weight, bias, slope, True, num_threads=case.num_threads, flat=flat
         )
     np.testing.assert_array_equal(got, want)
     assert got.flags.c_contiguous or not flat
@@ -93,7 +93,7 @@ def check_options(case, layout, window, slope, before, flat, needs):
         wanted[0] = np.where(x > 0, wanted[0], before * wanted[0])
     with isas.using(case.isa):
         found = _conv_pool.backward(
-            *plan, grad, codes, x, weight, needs, before, num_threads=case.num_threads
+            plan, grad, codes, x, weight, needs, before, num_threads=case.num_threads
         )
     for each, other in zip(found, wanted, strict=True):
         assert (each is None) == (other is None)
@@ -115,10 +115,10 @@ def test_same_bits_for_any_number_of_threads(isa, layout, dtype, sparse, monkeyp
                                (2, None, 0, 1, False))  # fmt: skip
         results = []
         for threads in (1, 2, 3, 7):
-            y, codes = _conv_pool.forward(*plan, x, weight, None, 0.0, True, threads)
+            y, codes = _conv_pool.forward(plan, x, weight, None, 0.0, True, threads)
             grad = np.cos(np.arange(y.size, dtype=dtype)).reshape(y.shape)
             grads = _conv_pool.backward(
-                *plan, grad, codes, x, weight, (True, True, True), 0.0, threads
+                plan, grad, codes, x, weight, (True, True, True), 0.0, threads
             )
             results.append([each.tobytes() for each in (y, codes, *grads)])
     assert all(each == results[0] for each in results)
@@ -131,7 +131,7 @@ def test_a_nan_reaches_its_windows_only(place):
     weight = rng.standard_normal((8, 6, 3, 3)).astype("f")
     x[place] = np.nan
     plan = _conv_pool.plan("test", 2, x, weight, options_of({}), "direct", (2, None, 0, 1, False))
-    y, _ = _conv_pool.forward(*plan, x, weight, None, 0.0, True)
+    y, _ = _conv_pool.forward(plan, x, weight, None, 0.0, True)
     want = F.max_pool2d(F.relu(F.conv2d(x, weight)), 2)
     np.testing.assert_allclose(y, want, 1e-5, 1e-5)
 
@@ -203,7 +203,7 @@ def test_modules_that_ran_in_one_also_go_back_by_themselves():
 def test_others_run_apart(model):
     x = np.random.default_rng(0).standard_normal((4, 3, 12, 12)).astype("f")
     model(x)
-    assert not any(step.plan and step.plan[0].joint for step in model._steps)
+    assert not any(step.plan and step.plan.joint for step in model._steps)
 
 
 def test_a_gradient_of_another_shape_is_an_error():

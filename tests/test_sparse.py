@@ -61,17 +61,17 @@ def test_as_if_spread(problem, dtype, layout, isa):
     ndim = x.ndim - 2
     with isas.using(isa):
         plan = plan_of(x, weight, options, window)
-        assert plan[0].sparse
+        assert plan.sparse
         y = FORWARD[ndim](x, weight, None, **options)
         want, places = POOLS[ndim](F.relu(y), window, return_indices=True)
-        got, codes = _conv_pool.forward(*plan, x, weight, None, 0.0, True)
+        got, codes = _conv_pool.forward(plan, x, weight, None, 0.0, True)
         np.testing.assert_array_equal(got, want)
         rng = np.random.default_rng(1)
         grad = rng.integers(-2, 3, want.shape).astype(dtype)
         wanted = BACKWARD[ndim](BACK[ndim](grad, places, y.shape), x, weight, **options)
         for order in ("C", "channels_last"):
             found = _conv_pool.backward(
-                *plan, lay_out(grad, order), codes, x, weight, (True, True, True), 1.0
+                plan, lay_out(grad, order), codes, x, weight, (True, True, True), 1.0
             )
             for each, other in zip(found, wanted, strict=True):
                 np.testing.assert_array_equal(each, other)
@@ -81,12 +81,12 @@ def test_as_if_spread(problem, dtype, layout, isa):
 def test_with_another_branch(layout):
     x, weight = arrays(20, 40, (30, 31), (3, 3), "f", layout)
     plan = plan_of(x, weight, {"padding": 1}, 2)
-    y, codes = _conv_pool.forward(*plan, x, weight, None, 0.0, True)
+    y, codes = _conv_pool.forward(plan, x, weight, None, 0.0, True)
     rng = np.random.default_rng(1)
     grad, plus = (rng.integers(-2, 3, shape).astype("f") for shape in (y.shape, x.shape))
-    alone, *_ = _conv_pool.backward(*plan, grad, codes, x, weight, (True, False, False), 1.0)
+    alone, *_ = _conv_pool.backward(plan, grad, codes, x, weight, (True, False, False), 1.0)
     both, *rest = _conv_pool.backward(
-        *plan, grad, codes, x, weight, (True, False, False), 0.5, plus=plus
+        plan, grad, codes, x, weight, (True, False, False), 0.5, plus=plus
     )
     np.testing.assert_array_equal(both, np.where(x > 0, alone + plus, 0.5 * (alone + plus)))
     assert rest == [None, None]
@@ -98,11 +98,11 @@ def test_what_is_not_finite_reaches_what_its_window_saw(value):
     x = rng.standard_normal((2, 5, 20, 20)).astype("f")
     weight = rng.standard_normal((8, 5, 3, 3)).astype("f")
     plan = plan_of(x, weight, {}, 2)
-    y, codes = _conv_pool.forward(*plan, x, weight, None, 0.0, True)
+    y, codes = _conv_pool.forward(plan, x, weight, None, 0.0, True)
     grad = np.zeros_like(y)
     grad[1, 3, 4, 5] = value
     grad_input, grad_weight, grad_bias = _conv_pool.backward(
-        *plan, grad, codes, x, weight, (True, True, True), 1.0
+        plan, grad, codes, x, weight, (True, True, True), 1.0
     )
     row, column = np.unravel_index(codes[1, 3, 4, 5], (2, 2)) + 2 * np.array([4, 5])
     met = np.zeros(x.shape, bool)
@@ -116,14 +116,14 @@ def test_what_is_not_finite_reaches_what_its_window_saw(value):
 def test_forward_by_winograd():
     x, weight = arrays(32, 64, (26, 26), (3, 3), "f", "channels_last")
     plan = plan_of(x, weight, {}, 2, "winograd")
-    assert plan[0].winograd
-    assert plan[0].sparse
-    _, codes = _conv_pool.forward(*plan, x, weight, None, 0.0, True)
+    assert plan.winograd
+    assert plan.sparse
+    _, codes = _conv_pool.forward(plan, x, weight, None, 0.0, True)
     direct = plan_of(x, weight, {}, 2)
     grad = np.random.default_rng(1).standard_normal(codes.shape).astype("f")
     for each, other in zip(
         *(
-            _conv_pool.backward(*which, grad, codes, x, weight, (True, True, True), 1.0)
+            _conv_pool.backward(which, grad, codes, x, weight, (True, True, True), 1.0)
             for which in (plan, direct)
         ),
         strict=True,
@@ -151,7 +151,7 @@ def test_a_network_whose_forward_passes_run_apart(algorithm, layout, monkeypatch
         with fastconv.algorithm(algorithm):
             y = model(x)
             assert [step.plan is None for step in model._steps] == [gain > 0] * 2
-            assert not any(step.plan and step.plan[0].joint for step in model._steps)
+            assert not any(step.plan and step.plan.joint for step in model._steps)
             grad_input = model.backward(grad)
         found.append([y, grad_input, *(each.grad for each in model.parameters())])
     for each, other in zip(*found, strict=True):
@@ -163,4 +163,4 @@ def test_a_network_whose_forward_passes_run_apart(algorithm, layout, monkeypatch
 )
 def test_not_where_a_row_of_a_filter_is_in_pieces(options):
     x, weight = arrays(8, 4, (20, 20), (3, 3), "f", "C")
-    assert not plan_of(x, weight[:, :: options.get("groups", 1)], options, 2)[0].sparse
+    assert not plan_of(x, weight[:, :: options.get("groups", 1)], options, 2).sparse

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import examples, lay_out
+from test_conv_norm import forward_moments
 from test_conv_pool import BACK, POOLS, options_of
 from test_winograd import cases
 
@@ -70,8 +71,8 @@ def test_a_pool(case, layout, window, together, slope, before, needs):
     x, weight, bias, _ = case.arrays()
     plan = plan_of(_conv_pool.plan, case, x, weight, (window, None, 0, 1, False))
     assume(plan is not None)
-    assert plan[0].winograd
-    plan = some_images(plan[0], case, together), plan[1]
+    assert plan.winograd
+    plan = some_images(plan, case, together)
     y = checks.forward(case, x, weight, bias, algorithm="winograd")
     rectified = F.leaky_relu(y, slope) if slope else F.relu(y)
     want, places = POOLS[case.ndim](rectified, window, return_indices=True)
@@ -79,10 +80,10 @@ def test_a_pool(case, layout, window, together, slope, before, needs):
     grad = lay_out(rng.standard_normal(want.shape).astype(case.dtype), layout)
     with isas.using(case.isa):
         got, codes = _conv_pool.forward(
-            *plan, x, weight, bias, slope, True, num_threads=case.num_threads
+            plan, x, weight, bias, slope, True, num_threads=case.num_threads
         )
         found = _conv_pool.backward(
-            *plan, grad, codes, x, weight, needs, before, num_threads=case.num_threads
+            plan, grad, codes, x, weight, needs, before, num_threads=case.num_threads
         )
     np.testing.assert_array_equal(got, want)
     spread = BACK[case.ndim](grad, places, y.shape)
@@ -115,7 +116,7 @@ def test_a_normalization(case, layout, together, before, branch, needs):
     if branch and before != 1:
         plus = np.random.default_rng(case.seed).standard_normal(x.shape).astype(case.dtype)
     with isas.using(case.isa):
-        y, moments = _conv_norm.forward(forward, x, weight, bias, case.num_threads)
+        y, _, moments = forward_moments(forward, x, weight, bias, case.num_threads)
         found, of_norm = _conv_norm.backward(
             backward, grad, y, None, saved, x, weight, needs, before, case.num_threads, plus
         )
@@ -145,10 +146,10 @@ def test_same_bits_for_any_number_of_threads(isa, layout):
         plan = _conv_pool.plan("test", 2, x, weight, options, "winograd", (2, None, 0, 1, False))
         results = []
         for threads in (1, 2, 3, 7):
-            y, codes = _conv_pool.forward(*plan, x, weight, None, 0.0, True, threads)
+            y, codes = _conv_pool.forward(plan, x, weight, None, 0.0, True, threads)
             grad = np.cos(np.arange(y.size, dtype="f")).reshape(y.shape)
             grads = _conv_pool.backward(
-                *plan, grad, codes, x, weight, (True, True, True), 0.0, threads
+                plan, grad, codes, x, weight, (True, True, True), 0.0, threads
             )
             results.append([each.tobytes() for each in (y, codes, *grads)])
     assert all(each == results[0] for each in results)

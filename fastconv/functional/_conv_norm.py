@@ -5,12 +5,10 @@ first; then the gradient of what lies between is computed image by image, and is
 the convolution has used it up.
 """
 
-import math
-
 import numpy as np
 
 from fastconv.functional import _arrays, _conv_images, _passes, _run
-from fastconv.functional.normalization import _gradients
+from fastconv.functional.normalization import _batch_norm_of, _gradients_of
 
 LEAST_BYTES = 1024 * 1024  # of what lies between the two: less is in the cache anyway
 
@@ -23,27 +21,30 @@ def plan(op, ndim, x, weight, options, algorithm, kernels):
 
     kernels: those of the convolution that are to run, FORWARD or BACKWARD.
     """
-    found = _conv_images.plan(op, ndim, x, weight, options, algorithm, kernels)
-    if found is None or math.prod(found.geometry.narrow_shape) * x.itemsize < LEAST_BYTES:
-        return None
-    return found
+    return _conv_images.plan(op, ndim, x, weight, options, algorithm, kernels, least=LEAST_BYTES)
 
 
-def forward(plan, x, weight, bias, num_threads=None):
-    """The output of the convolution, and the mean and variance of its channels, in float64."""
+def forward(plan, x, weight, bias, norm, slope, plus=None, num_threads=None):
+    """The output of the convolution, and what `_batch_norm` gives of it.
+
+    norm: what that takes from `running_mean` to `eps`; slope and plus: for it, too.
+    """
     geometry = plan.geometry
     op = geometry.op
     y = _arrays.empty(op, geometry.narrow_shape, x.dtype, x)
     moments = np.empty(geometry.narrow_channels), np.empty(geometry.narrow_channels)
-    status = plan.kernels[x.dtype.char].forward_moments(
+    forward_moments = plan.kernels[x.dtype.char].forward_moments
+    arguments = (
         _arrays.expand_space(x), _run.filters(weight, geometry.groups),
         _run.check_bias(op, bias, geometry.narrow_channels, x.dtype), _arrays.expand_space(y),
         _passes.planes(y, _arrays.is_channels_last(y)), *moments,
         plan.together[0], *geometry.kernel_args,
         _conv_images.threads_for(geometry, num_threads),
     )  # fmt: skip
-    _run.check_status(op, status)
-    return y, moments
+    normalize = _batch_norm_of(y, *norm, num_threads, slope, moments, plus)
+    # One kernel right after the other: to prepare a call takes longer where a kernel has been.
+    _run.check_status(op, forward_moments(*arguments))
+    return y, *normalize()
 
 
 def backward(
@@ -55,16 +56,17 @@ def backward(
     output: of the convolution; the batch normalization got it and gave `saved`.  `slope` is that of
     the activation whose output x is, `plus` as for `_conv_backward`.
     """
-    _, of_norm, scaling = _gradients(
+    sums, _, of_norm, scaling = _gradients_of(
         "batch_norm_backward", grad_output, output, norm_weight, saved, True, num_threads, False
     )
     if not any(needs):
+        sums()
         return (None,) * 3, of_norm
     threads = _conv_images.threads_for(plan.geometry, num_threads)
     images = threads * plan.together[1]
     shape = images, *output.shape[1:]
     between = _arrays.empty(plan.geometry.op, shape, output.dtype, output)
     gradients = _conv_images.backward(
-        "backward_scaled", plan, scaling, between, x, weight, needs, slope, plus, threads
+        "backward_scaled", plan, scaling, between, x, weight, needs, slope, plus, threads, sums
     )
     return gradients, of_norm

@@ -10,12 +10,11 @@ import numpy as np
 
 from fastconv.functional import _arrays, _conv_images, _pool, _run, _sparse
 
-# Channels of a pixel: those that fill a vector.
-PIXEL_BYTES = 64
+KERNELS = ("forward", "grad_input", "grad_weight")
 
 
 def plan(op, ndim, x, weight, options, algorithm, pool):
-    """(Plan, tiles) for `backward`, and `forward` if it is joint; None for both to run apart.
+    """The Plan for `backward`, and `forward` if it is joint; None for both to run apart.
 
     options: (stride, padding, dilation, groups) of a layer; `pool` of the pool behind:
     (kernel_size, stride, padding, dilation, ceil_mode).
@@ -23,52 +22,39 @@ def plan(op, ndim, x, weight, options, algorithm, pool):
     window = _pool.tiling(ndim, *pool)
     if window is None:
         return None
-    kernels = ("forward", "grad_input", "grad_weight")
-    found = _conv_images.plan(op, ndim, x, weight, options, algorithm, kernels, window)
-    if found is None:
-        return None
-    # Of few channels planes are pooled, in vectors of columns, and pixels only where these end.
-    pixels = _arrays.is_channels_last(x) and (
-        found.winograd or len(weight) * x.itemsize >= PIXEL_BYTES
-    )
-    tiles = _pool.tiles_of(found.geometry.narrow_shape, x.dtype, pixels, *pool)
-    return None if tiles is None else (found, tiles)
+    return _conv_images.plan(op, ndim, x, weight, options, algorithm, KERNELS, window)
 
 
-def forward(plan, tiles, x, weight, bias, slope, placed, num_threads=None, flat=False):
+def forward(plan, x, weight, bias, slope, placed, num_threads=None, flat=False):
     """The pooled output, and if `placed` the codes that `backward` wants.
 
     flat: the output in C order, whatever that of x is, as it is to be flattened.
     """
-    geometry = plan.geometry
-    out = tuple(size // k for size, k in zip(geometry.narrow, tiles.kernel, strict=True))
-    shape = (geometry.batch, geometry.narrow_channels, *out)
-    bias = _run.check_bias(geometry.op, bias, geometry.narrow_channels, x.dtype)
+    geometry, tiles = plan.geometry, plan.tiles
+    op, shape = geometry.op, tiles.out_shape
+    bias = _run.check_bias(op, bias, geometry.narrow_channels, x.dtype)
     last = _arrays.is_channels_last(x) and not flat
-    y = _arrays.empty_in_order(geometry.op, shape, x.dtype, last)
-    codes = tiles.empty(geometry.op, shape, np.dtype(np.uint8)) if placed else None
+    y = _arrays.empty_in_order(op, shape, x.dtype, last)
+    codes = tiles.empty(op, shape, _pool.UINT8) if placed else None
     threads = _conv_images.threads_for(geometry, num_threads)
-    images = threads * plan.together[0]
     status = plan.kernels[x.dtype.char].forward_max_tiles(
         _arrays.expand_space(x), _run.filters(weight, geometry.groups), bias,
-        _arrays.expand_space(_between(geometry, tiles, images)),
+        _arrays.expand_space(_between(plan, threads * plan.together[0])),
         _pool.lines(y, last), tiles.lines(codes) if placed else None,
         tiles.channels_last, tiles.channels_last != last, slope, *geometry.kernel_args,
         _pool.three(tiles.kernel, 1), threads,
     )  # fmt: skip
-    _run.check_status(geometry.op, status)
+    _run.check_status(op, status)
     return y, codes
 
 
-def backward(
-    plan, tiles, grad_output, codes, x, weight, needs, slope, num_threads=None, plus=None
-):  # fmt: skip
+def backward(plan, grad_output, codes, x, weight, needs, slope, num_threads=None, plus=None):
     """(grad_input, grad_weight, grad_bias), None where not needed.
 
     grad_output is that of the pooled output before its activation; `slope` is that of the
     activation whose output x is, `plus` as for `_conv_backward`.
     """
-    geometry = plan.geometry
+    geometry, tiles = plan.geometry, plan.tiles
     op = geometry.op
     g = _arrays.as_array(op, "grad_output", grad_output, x.dtype)
     if g.shape != codes.shape:
@@ -76,18 +62,17 @@ def backward(
     threads = _conv_images.threads_for(geometry, num_threads)
     if plan.sparse:
         return _sparse.backward(geometry, tiles, g, codes, x, weight, needs, slope, plus, threads)
-    images = threads * plan.together[1]
     last = _arrays.is_channels_last(g) or not g.flags.c_contiguous
     lines = np.ascontiguousarray(_pool.lines(g, last))
     turned = tiles.channels_last != last
     behind = lines, tiles.lines(codes), tiles.channels_last, turned, _pool.three(tiles.kernel, 1)
     return _conv_images.backward(
-        "backward_max_tiles", plan, behind, _between(geometry, tiles, images),
+        "backward_max_tiles", plan, behind, _between(plan, threads * plan.together[1]),
         x, weight, needs, slope, plus, threads,
     )  # fmt: skip
 
 
-def _between(geometry, tiles, images):
+def _between(plan, images):
     """A buffer for what the convolution gives of so many images."""
-    shape = (images, *geometry.narrow_shape[1:])
-    return tiles.empty(geometry.op, shape, tiles.dtype)
+    shape = (images, *plan.geometry.narrow_shape[1:])
+    return plan.tiles.empty(plan.geometry.op, shape, plan.tiles.dtype)

@@ -8,7 +8,7 @@ import numpy as np
 from fastconv import _kernels, _shapes, _threads
 from fastconv.functional import _arrays
 
-INT64 = np.dtype(np.int64)
+INT64, UINT8 = np.dtype(np.int64), np.dtype(np.uint8)
 # Positions and spans stay below this, so that the kernels' sums of a few of them fit 64 bits.
 FAR = 2**61
 # Within a window and from it to its neighbours, a float32 kernel counts cells in 32 bits.
@@ -99,6 +99,7 @@ class Tiles(NamedTuple):
     dtype: np.dtype
     kernel: tuple
     channels_last: bool
+    out_shape: tuple
 
     def lines(self, x):
         return lines(x, self.channels_last)
@@ -115,9 +116,8 @@ def tiles(x, kernel_size, stride, padding, dilation, ceil_mode):
     channels_last = _arrays.is_channels_last(x)
     if not x.size or not (channels_last or x.flags.c_contiguous):
         return None
-    return tiles_of(
-        x.shape, x.dtype, channels_last, kernel_size, stride, padding, dilation, ceil_mode
-    )
+    window = tiling(x.ndim - 2, kernel_size, stride, padding, dilation, ceil_mode)
+    return None if window is None else tiles_of(x.shape, x.dtype, channels_last, window)
 
 
 def tiling(ndim, kernel_size, stride, padding, dilation, ceil_mode):
@@ -133,24 +133,21 @@ def tiling(ndim, kernel_size, stride, padding, dilation, ceil_mode):
     return kernel if known and len(kernel) == ndim and math.prod(kernel) <= MAX_TAPS else None
 
 
-def tiles_of(shape, dtype, channels_last, kernel_size, stride, padding, dilation, ceil_mode):
-    """The same of an input that is yet to be."""
-    space = shape[2:]
-    kernel = tiling(len(space), kernel_size, stride, padding, dilation, ceil_mode)
-    if kernel is None:
-        return None
+def tiles_of(shape, dtype, channels_last, kernel):
+    """The `Tiles` of an input that may be yet to be, and of what `tiling` gave; or None."""
+    batch, channels, *space = shape
     if not all(1 <= k <= n for k, n in zip(kernel, space, strict=True)):
         return None
-    if kernel[-1] > MAX_COLUMNS and not (channels_last and shape[1] >= MOST_LANES):
+    if kernel[-1] > MAX_COLUMNS and not (channels_last and channels >= MOST_LANES):
         return None
-    return Tiles(shape, dtype, kernel, channels_last)
+    out = (n // k for k, n in zip(kernel, space, strict=True))
+    return Tiles(shape, dtype, kernel, channels_last, (batch, channels, *out))
 
 
 def max_tiles(op, x, tiles, placed, num_threads=None):
     """The maximum of each window, and if `placed` what `max_tiles_backward` wants of it."""
-    out = tuple(size // k for size, k in zip(x.shape[2:], tiles.kernel, strict=True))
-    y = tiles.empty(op, x.shape[:2] + out, x.dtype)
-    codes = tiles.empty(op, y.shape, np.dtype(np.uint8)) if placed else None
+    y = tiles.empty(op, tiles.out_shape, x.dtype)
+    codes = tiles.empty(op, tiles.out_shape, UINT8) if placed else None
     _kernels.pool[x.dtype.char].max_tiles(
         tiles.lines(x), tiles.lines(y), tiles.lines(codes) if placed else None,
         three(tiles.kernel, 1), _threads.effective(op, num_threads, x.size),

@@ -34,13 +34,19 @@ def batch_norm(
     )
 
 
-def _batch_norm(
+def _batch_norm(*arguments, **options):
+    """The same, and the activation behind; see `_batch_norm_of`."""
+    return _batch_norm_of(*arguments, **options)()
+
+
+def _batch_norm_of(
     input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1,
     eps=1e-5, num_threads=None, slope=1.0, moments=(None, None), plus=None,
 ):  # fmt: skip
-    """The same, and the activation behind: negative results are multiplied by `slope`.
+    """A function that computes the same, of an input and moments that may be yet to be.
 
-    moments: mean and variance of each channel in float64, if they are known already.
+    slope: of the activation behind, which multiplies negative results by it.
+    moments: mean and variance of each channel in float64, if they are not to be taken.
     plus: a function that gives what is added before the activation, in the shape of its argument.
     """
     op = "batch_norm"
@@ -58,22 +64,27 @@ def _batch_norm(
     if plus is not None:
         plus = _passes.planes(plus(x), last)
     y = _arrays.empty_in_order(op, x.shape, dtype, last)
-    if x.size == 0:
-        mean, variance = np.zeros((2, channels), dtype) if training else (moving_mean, moving_var)
-        return y, (mean.copy(), 1 / np.sqrt(variance + eps))
     found = np.empty((4, channels), dtype)
-    status = _kernels.norm[dtype.char].normalize(
+    normalize = _kernels.norm[dtype.char].normalize
+    arguments = (
         _passes.planes(x, last), *moments, moving_mean, moving_var, training, momentum, weight,
         bias, eps, plus, slope, _passes.planes(y, last), found,
         _passes.threads_for(op, num_threads, x),
     )  # fmt: skip
-    _check_status(op, status)
-    if training:  # those that the kernel could not take as they lie
-        if moving_mean is not running_mean:
-            running_mean[...] = moving_mean
-        if moving_var is not running_var:
-            running_var[...] = moving_var
-    return y, (found[0], found[1])
+
+    def run():
+        if x.size == 0:
+            mean, var = np.zeros((2, channels), dtype) if training else (moving_mean, moving_var)
+            return y, (mean.copy(), 1 / np.sqrt(var + eps))
+        _check_status(op, normalize(*arguments))
+        if training:  # those that the kernel could not take as they lie
+            if moving_mean is not running_mean:
+                running_mean[...] = moving_mean
+            if moving_var is not running_var:
+                running_var[...] = moving_var
+        return y, (found[0], found[1])
+
+    return run
 
 
 def batch_norm_backward(grad_output, input, weight, saved, training, *, num_threads=None):
@@ -82,16 +93,17 @@ def batch_norm_backward(grad_output, input, weight, saved, training, *, num_thre
     saved: what the forward pass returned.  weight: None where there was none.  training: whether
     the mean and the variance were those of the input, and so depend on it.
     """
-    grad_input, of_affine, _ = _gradients(
+    run, grad_input, of_affine, _ = _gradients_of(
         "batch_norm_backward", grad_output, input, weight, saved, training, num_threads
     )
+    run()
     return grad_input, *of_affine
 
 
-def _gradients(op, grad_output, input, weight, saved, training, num_threads, scaled=True):
-    """(grad_input, (grad_weight, grad_bias), what `backward_scaled` of a convolution takes).
+def _gradients_of(op, grad_output, input, weight, saved, training, num_threads, scaled=True):
+    """(a function that computes them, grad_input, (grad_weight, grad_bias), the way to grad_input).
 
-    Not `scaled`, grad_input is left to that, and None.
+    Not `scaled`, grad_input is None, and the way to it what `backward_scaled` of a convolution takes.
     """
     x = _with_channels(op, input)
     g = _arrays.as_like(op, "grad_output", grad_output, x)
@@ -101,18 +113,22 @@ def _gradients(op, grad_output, input, weight, saved, training, num_threads, sca
         mean, inverse = map(np.ascontiguousarray, _saved(op, saved, (x.shape[1],), x))
     last = _arrays.is_channels_last(x)
     grad = _arrays.empty_in_order(op, x.shape, x.dtype, last) if scaled else None
-    if x.size == 0:
-        return grad, np.zeros((2, x.shape[1]), x.dtype), None
-    g_planes, x_planes = _passes.planes(g, last), _passes.planes(x, last)
     found = np.empty((5, x.shape[1]), x.dtype)
-    status = _kernels.norm[x.dtype.char].normalize_backward(
+    g_planes, x_planes = _passes.planes(g, last), _passes.planes(x, last)
+    normalize_backward = _kernels.norm[x.dtype.char].normalize_backward
+    arguments = (
         g_planes, x_planes, mean, inverse, weight, training,
         _passes.planes(grad, last) if scaled else None, found,
         _passes.threads_for(op, num_threads, x),
     )  # fmt: skip
-    _check_status(op, status)
-    of_affine = found[3], found[4]
-    return grad, of_affine, None if scaled else (g_planes, x_planes, mean, *found[:3])
+
+    def run():
+        if x.size == 0:
+            found[...] = 0
+        else:
+            _check_status(op, normalize_backward(*arguments))
+
+    return run, grad, (found[3], found[4]), (g_planes, x_planes, mean, *found[:3])
 
 
 def _check_status(op, status):

@@ -25,10 +25,12 @@ class _Affine(Module):
 
     def _accumulate(self, gradients):
         """Hands out (grad_input, grad_weight, grad_bias); returns the first."""
-        grad_input, *rest = gradients
-        for parameter, grad in zip((self.weight, self.bias), rest, strict=True):
-            if parameter is not None and parameter.requires_grad:
-                parameter.accumulate(grad)
+        grad_input, grad_weight, grad_bias = gradients
+        weight, bias = self.weight, self.bias
+        if weight is not None and weight.requires_grad:
+            weight._add(grad_weight)
+        if bias is not None and bias.requires_grad:
+            bias._add(grad_bias)
         return grad_input
 
 

@@ -114,4 +114,7 @@ def _forget(step):
 
 
 def _learns(module):
-    return any(parameter.requires_grad for parameter in module.parameters())
+    for _, parameter in module._own_parameters():
+        if parameter.requires_grad:
+            return True
+    return any(map(_learns, module.children()))

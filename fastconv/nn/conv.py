@@ -175,13 +175,13 @@ class _Conv(_ConvNd):
         flat: in C order, as it is to be flattened.
         """
         plan = self._plan(_conv_pool.plan, input, pool._options())
-        if plan is None or not plan[0].joint:
+        if plan is None or not plan.joint:
             return None, plan
         output, codes = _conv_pool.forward(
-            *plan, input, *self._arrays(), slope, self.training, flat=flat
+            plan, input, *self._arrays(), slope, self.training, flat=flat
         )
         self.save_for_backward(input, {})
-        pool.save_for_backward(codes, plan[1])
+        pool.save_for_backward(codes, plan.tiles)
         return output, plan
 
     def _backward_pooled(self, grad_output, needs_input_grad, slope, pool, plan, plus=None):
@@ -189,7 +189,7 @@ class _Conv(_ConvNd):
         input, _ = self.saved_for_backward()
         codes, _ = pool.saved_for_backward()
         gradients = _conv_pool.backward(
-            *plan, grad_output, codes, input, self.weight.data, self._needs(needs_input_grad),
+            plan, grad_output, codes, input, self.weight.data, self._needs(needs_input_grad),
             slope, plus=plus,
         )  # fmt: skip
         return self._accumulate(gradients)
@@ -202,8 +202,12 @@ class _Conv(_ConvNd):
         if found is None:
             return norm._forward(self._forward(input), slope, plus=plus)
         self.save_for_backward(input, {})
-        output, moments = _conv_norm.forward(found, input, *self._arrays())
-        return norm._forward(output, slope, moments, plus)
+        arguments = norm._next(found.geometry.narrow_shape)
+        between, output, statistics = _conv_norm.forward(
+            found, input, *self._arrays(), arguments, slope, plus
+        )
+        norm.save_for_backward(between, statistics)
+        return output
 
     def _backward_normed(self, grad_output, needs_input_grad, slope, norm, plus=None):
         """Of this and the batch normalization behind, in one where that pays."""

@@ -42,16 +42,22 @@ class _BatchNorm(_Norm):
     def forward(self, input):
         return self._forward(input)
 
-    def _forward(self, input, slope=1.0, moments=(None, None), plus=None):
+    def _forward(self, input, slope=1.0, plus=None):
         """The same, and the activation behind: negative results are multiplied by `slope`.
 
-        moments: those of the input in training mode, if they are known already.
         plus: gives what is added before the activation, like its argument.
         """
-        if np.ndim(input) not in self.ranks:
+        arguments = self._next(np.shape(input))
+        output, statistics = _batch_norm(input, *arguments, slope=slope, plus=plus)
+        self.save_for_backward(input, statistics)
+        return output
+
+    def _next(self, shape):
+        """What the functional takes, from `running_mean` to `eps`, for one more batch."""
+        if len(shape) not in self.ranks:
             raise ValueError(
                 f"{type(self).__name__}: input must have {' or '.join(map(str, self.ranks))} axes, "
-                f"got shape {np.shape(input)}"
+                f"got shape {shape}"
             )
         tracked = self.running_mean is not None
         momentum = self.momentum
@@ -59,13 +65,10 @@ class _BatchNorm(_Norm):
             self.num_batches_tracked[()] += 1  # as a number: an array takes ten times as long
             if momentum is None:  # a plain mean over all batches
                 momentum = 1 / int(self.num_batches_tracked)
-        output, statistics = _batch_norm(
-            input, self.running_mean, self.running_var, *self._arrays(),
-            self.training or not tracked, 0.0 if momentum is None else momentum, self.eps, None,
-            slope, moments, plus,
+        return (
+            self.running_mean, self.running_var, *self._arrays(), self.training or not tracked,
+            0.0 if momentum is None else momentum, self.eps,
         )  # fmt: skip
-        self.save_for_backward(input, statistics)
-        return output
 
     def backward(self, grad_output, needs_input_grad=True):
         input, statistics = self.saved_for_backward()
