@@ -103,7 +103,7 @@ def batch_norm_backward(grad_output, input, weight, saved, training, *, num_thre
 def _gradients_of(op, grad_output, input, weight, saved, training, num_threads, scaled=True):
     """(a function that computes them, grad_input, (grad_weight, grad_bias), the way to grad_input).
 
-    Not `scaled`, grad_input is None, and the way to it what `backward_scaled` of a convolution takes.
+    Not `scaled`, grad_input is None, and the way to it is what `backward_scaled` takes.
     """
     x = _with_channels(op, input)
     g = _arrays.as_like(op, "grad_output", grad_output, x)
