@@ -9,6 +9,8 @@ cdef enum:
     PANEL_BYTES = 320 * 1024    # packed weights that a task uses at once, if it packs its own
     PIECE_BYTES = 256       # of a pixel: shorter pieces, far apart, come slowly from memory
     FEW_POSITIONS = 256     # for which packing weights is a good part of all work
+    FEW_OVERLAPPING = 1024  # the same where windows of positions overlap
+    FEW_WEIGHTS = 16 * 1024     # bytes: less may as well be read by all threads
 
 
 cdef struct run_t:
@@ -60,6 +62,17 @@ cdef inline idx_t all_positions(const correlate_t* self) noexcept nogil:
     return self.p.batch * axis[0].grid * axis[1].grid * axis[2].grid
 
 
+cdef bint is_few(const correlate_t* self, idx_t vectors) noexcept nogil:
+    """Whether threads had better share out the channels, so many vectors, than the positions."""
+    cdef const conv_t* p = &self.p
+    cdef idx_t weights = (p.out_channels * p.in_channels * self.n_taps) * <idx_t> sizeof(real)
+    if all_positions(self) > (FEW_OVERLAPPING if self.n_taps > 1 else FEW_POSITIONS):
+        return False
+    # Shares of few vectors are uneven, unless they are even.
+    return weights > WEIGHT_BYTES or (
+        weights > FEW_WEIGHTS and 8 * round_up(vectors, FEW_THREADS) <= 9 * vectors)
+
+
 cdef void choose_lanes(correlate_t* self) noexcept nogil:
     """Channel lanes or row lanes, by cycles for one row of output."""
     cdef conv_t* p = &self.p
@@ -69,8 +82,7 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
         axis[0].n_phases * axis[1].n_phases * axis[2].n_phases))
     cdef idx_t k_vectors = ceil_div(k, LANES), row_vectors = ceil_div(columns, LANES), k_nv = 1
     cdef idx_t row_nv = best_width(reduction, k, row_vectors, MAX_NV)
-    self.few = (k * p.in_channels * self.n_taps * <idx_t> sizeof(real) > WEIGHT_BYTES
-                and all_positions(self) <= FEW_POSITIONS)
+    self.few = is_few(self, k_vectors)
     cdef idx_t by_channel = channel_cost(self, &k_nv) // axis[2].n_phases
     # A single filter meets several rows of output at once, with a load for each multiply-add; and
     # so do a few.
@@ -167,7 +179,7 @@ cdef idx_t cut_blocks(correlate_t* self, idx_t n_depths, idx_t n_chunks,
         wanted = tasks < target and work // tasks > 400000
         if wanted and self.n_chunks < self.n_blocks and 2 * self.n_chunks <= target:
             # Sharing out the channels copies the window again; rows overlap less than that.
-            if block[0] * block[1] < 8:
+            if self.few or block[0] * block[1] < 8:
                 self.n_chunks = min(self.n_blocks, 2 * self.n_chunks)
                 continue
         if self.few and tasks >= num_threads and tasks % num_threads == 0:
