@@ -9,7 +9,7 @@ cdef enum:
     PANEL_BYTES = 320 * 1024    # packed weights that a task uses at once, if it packs its own
     PIECE_BYTES = 256       # of a pixel: shorter pieces, far apart, come slowly from memory
     FEW_POSITIONS = 256     # for which packing weights is a good part of all work
-    FEW_OVERLAPPING = 1024  # the same where windows of positions overlap
+    FEW_OVERLAPPING = 1024  # the same of an image, where windows of positions overlap
     FEW_WEIGHTS = 16 * 1024     # bytes: less may as well be read by all threads
 
 
@@ -65,8 +65,10 @@ cdef inline idx_t all_positions(const correlate_t* self) noexcept nogil:
 cdef bint is_few(const correlate_t* self, idx_t vectors) noexcept nogil:
     """Whether threads had better share out the channels, so many vectors, than the positions."""
     cdef const conv_t* p = &self.p
+    cdef const axis_t* columns = &self.window.axis[2]
     cdef idx_t weights = (p.out_channels * p.in_channels * self.n_taps) * <idx_t> sizeof(real)
-    if all_positions(self) > (FEW_OVERLAPPING if self.n_taps > 1 else FEW_POSITIONS):
+    cdef bint overlapping = columns.n_taps > columns.n_phases and p.batch <= FEW_THREADS
+    if all_positions(self) > (FEW_OVERLAPPING if overlapping else FEW_POSITIONS):
         return False
     # Shares of few vectors are uneven, unless they are even.
     return weights > WEIGHT_BYTES or (
