@@ -5,7 +5,8 @@
 
 Both sides have the same network, data, order, loss and optimizer, from the same weights; all data
 are in memory; each runs in NCHW and in channels-last order.  The losses of the first steps are
-compared before anything is timed.  Then the contestants take turns, a block of steps each.  Memory
+compared before anything is timed: they agree to rounding until that decides on a ReLU or a pool,
+and may part by a hundredth after.  Then the contestants take turns, a block of steps each.  Memory
 is the growth of a process's peak from before its first step, in a process for each (Linux).
 A ratio above 1 means that fastconv is faster, and for memory that it takes more.
 """

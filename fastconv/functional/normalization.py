@@ -43,7 +43,7 @@ def _batch_norm_of(
     input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1,
     eps=1e-5, num_threads=None, slope=1.0, moments=(None, None), plus=None,
 ):  # fmt: skip
-    """A function that computes the same, of an input and moments that may be yet to be.
+    """A function that computes the same, of a packed input and moments that may be yet to be.
 
     slope: of the activation behind, which multiplies negative results by it.
     moments: mean and variance of each channel in float64, if they are not to be taken.
