@@ -8,8 +8,8 @@ cdef enum:
     TURNING = 12            # multiply-adds in the time of turning a cell
     PANEL_BYTES = 320 * 1024    # packed weights that a task uses at once, if it packs its own
     PIECE_BYTES = 256       # of a pixel: shorter pieces, far apart, come slowly from memory
-    FEW_POSITIONS = 256     # for which packing weights is a good part of all work
-    FEW_OVERLAPPING = 1024  # the same of an image, where windows of positions overlap
+    FEW_POSITIONS = 256     # of all images together
+    FEW_OVERLAPPING = 1024  # of an image or two, where windows of positions overlap
     FEW_WEIGHTS = 16 * 1024     # bytes: less may as well be read by all threads
 
 
@@ -63,14 +63,17 @@ cdef inline idx_t all_positions(const correlate_t* self) noexcept nogil:
 
 
 cdef bint is_few(const correlate_t* self, idx_t vectors) noexcept nogil:
-    """Whether threads had better share out the channels, so many vectors, than the positions."""
+    """Whether threads had better share out the channels, so many vectors, than the positions.
+
+    So it is where packing and reading weights is a good part of all work.
+    """
     cdef const conv_t* p = &self.p
     cdef const axis_t* columns = &self.window.axis[2]
-    cdef idx_t weights = (p.out_channels * p.in_channels * self.n_taps) * <idx_t> sizeof(real)
+    cdef idx_t weights = p.out_channels * p.in_channels * self.n_taps * <idx_t> sizeof(real)
     cdef bint overlapping = columns.n_taps > columns.n_phases and p.batch <= FEW_THREADS
     if all_positions(self) > (FEW_OVERLAPPING if overlapping else FEW_POSITIONS):
         return False
-    # Shares of few vectors are uneven, unless they are even.
+    # A vector more or less is much of a small share.
     return weights > WEIGHT_BYTES or (
         weights > FEW_WEIGHTS and 8 * round_up(vectors, FEW_THREADS) <= 9 * vectors)
 
@@ -180,7 +183,8 @@ cdef idx_t cut_blocks(correlate_t* self, idx_t n_depths, idx_t n_chunks,
         window_layout(window, p, self.depth, self.pixels)
         wanted = tasks < target and work // tasks > 400000
         if wanted and self.n_chunks < self.n_blocks and 2 * self.n_chunks <= target:
-            # Sharing out the channels copies the window again; rows overlap less than that.
+            # Sharing out the channels copies the window again; rows overlap less than that, but of
+            # few positions the weights are more.
             if self.few or block[0] * block[1] < 8:
                 self.n_chunks = min(self.n_blocks, 2 * self.n_chunks)
                 continue

@@ -117,8 +117,6 @@ def _grad_scale(op, grad_output, shape, dtype, reduction, count=1):
 
 def _times(op, gradient, grad_output, reduction, class_axis=None):
     """A gradient times that of its loss, in place; the loss has no axis of classes."""
-    if isinstance(grad_output, float) and grad_output == 1:
-        return gradient
     shape = gradient.shape
     if class_axis is not None:
         shape = shape[:class_axis] + shape[class_axis + 1 :]

@@ -49,10 +49,10 @@ class Parameter:
         if self._grad is None:
             self.grad = grad
         else:
-            self._grad += grad
+            self._add(grad)
 
     def _add(self, grad):
-        """`accumulate` of what a kernel gave, of which there is nothing to check."""
+        """The same of what a kernel gave, of which there is nothing to check."""
         if self._grad is None:
             self._grad = grad
         else:
