@@ -19,7 +19,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = "fastconv/_kernels"
-FAMILIES = ("conv", "norm", "pointwise", "pool", "sparse", "winograd")
+FAMILIES = ("activation", "conv", "norm", "pointwise", "pool", "sparse", "winograd")
 SHARED = (
     "types.pxd", "openmp.pxd", "shares.pxi", "cells.pxi", "vec.h", "vec_scalar.h", "float_mode.h",
 )  # fmt: skip
@@ -27,6 +27,9 @@ INCLUDE = "fastconv/include"
 # What the modules that the C interface calls have in common with it.
 INTERFACE = [f"{KERNELS}/entries.pxd", f"{INCLUDE}/fastconv.h"]
 EMBEDDED = ("conv", "pool")
+# What the families that go element by element have in common.
+VECTORS = [f"{KERNELS}/vec_math.h", f"{KERNELS}/lanes.pxi"]
+ELEMENTWISE = ("activation", "pointwise")
 # Winograd shares the tile, and a convolution is pooled and normalized where it is.
 BORROWS = {"winograd": ("conv", "pool", "norm"), "conv": ("pool", "norm"), "sparse": ("conv",)}
 X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -94,7 +97,8 @@ def variants():
                         extra_compile_args=flags,
                         depends=includes
                         + [f"{KERNELS}/{name}" for name in SHARED]
-                        + (INTERFACE if family in EMBEDDED else []),
+                        + (INTERFACE if family in EMBEDDED else [])
+                        + (VECTORS if family in ELEMENTWISE else []),
                     )
                 )
     return extensions

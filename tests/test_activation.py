@@ -2,6 +2,7 @@
 
 import math
 
+import isas
 import numpy as np
 import pytest
 import reference_pointwise as reference
@@ -108,10 +109,120 @@ def test_sigmoid_keeps_its_relative_precision():
     np.testing.assert_allclose(F.sigmoid_backward(np.ones(1), np.array([40.0])), math.exp(-40))
 
 
-def test_gelu_is_exact_over_its_whole_range():
-    x = np.linspace(-9, 9, 20001)
-    want = reference.gelu(x)
-    np.testing.assert_allclose(F.gelu(x), want, rtol=4e-16, atol=2e-15)
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def cubic(x):
+    return 2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+
+
+# name, options, value and slope at a float, and how many units in the last place the value may be
+# off beyond the usual, as the exponential of u is off by u units.
+PRECISE = [
+    ("tanh", {}, math.tanh, lambda x: (1 - math.tanh(x)) * (1 + math.tanh(x)), lambda x: 0),
+    ("sigmoid", {}, sigmoid, lambda x: sigmoid(x) * sigmoid(-x), lambda x: 0),
+    ("silu", {}, lambda x: x * sigmoid(x),
+     lambda x: sigmoid(x) * (1 + x * sigmoid(-x)), lambda x: 0),
+    ("softplus", {"threshold": 1e9},
+     lambda x: max(x, 0) + math.log1p(math.exp(-abs(x))), sigmoid, lambda x: 0),
+    ("gelu", {}, lambda x: x * math.erfc(-x * math.sqrt(0.5)) / 2,
+     lambda x: math.erfc(-x * math.sqrt(0.5)) / 2
+     + x * math.exp(-x * x / 2) / math.sqrt(2 * math.pi), lambda x: 2 + 2 * x * x),
+    ("gelu", {"approximate": "tanh"}, lambda x: x * sigmoid(cubic(x)),
+     lambda x: sigmoid(cubic(x)) + x * sigmoid(cubic(x)) * sigmoid(-cubic(x))
+     * 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x), lambda x: 4 * abs(cubic(x))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("isa", isas.AVAILABLE)
+@pytest.mark.parametrize("dtype", "fd")
+@pytest.mark.parametrize(("name", "options", "value", "slope", "more"), PRECISE)
+def test_relative_precision(name, options, value, slope, more, dtype, isa):
+    """Over all that is not denormal, the largest and the smallest inputs included."""
+    rng = np.random.default_rng(0)
+    signs = rng.choice((-1, 1), 4000)
+    x = np.concatenate([
+        rng.standard_normal(4000) * 3, rng.uniform(-80, 80, 4000), rng.uniform(-700, 700, 4000),
+        signs * 10.0 ** rng.uniform(-30, 2.8, 4000), [0.0, -0.0, 1e30, -1e30],
+    ]).astype(dtype)  # fmt: skip
+    limits = np.finfo(dtype)
+    with isas.using(isa):
+        results = [
+            (getattr(F, name)(x, **options, num_threads=n),
+             getattr(F, f"{name}_backward")(np.ones_like(x), x, **options, num_threads=n))
+            for n in (1, 2, 3)
+        ]  # fmt: skip
+    for each in results[1:]:
+        assert [array.tobytes() for array in each] == [array.tobytes() for array in results[0]]
+    y, grad = results[0]
+    near = np.clip(x.astype("d"), -700, 700)
+    want = np.array([value(float(v)) for v in near])
+    limit = np.where(np.abs(want) < 1e-300, 0, np.where(np.abs(want) < 1.5, want, x))
+    want = np.where(near == x, want, limit)
+    allowed = limits.eps * np.array([4 + more(float(v)) for v in near])
+    counted = (np.abs(want) > 1000 * limits.smallest_normal) | (want == 0)
+    assert np.all(np.abs(y - want)[counted] <= (allowed * np.abs(want))[counted])
+    assert np.all(np.abs(y[~counted]) <= 2000 * limits.smallest_normal)
+    assert np.signbit(y[x == 0]).tolist() == np.signbit(want[x == 0]).tolist()
+    np.testing.assert_allclose(grad, [slope(float(v)) for v in near], atol=8 * limits.eps)
+
+
+# Rows and columns shorter and longer than a vector, a run of vectors and a task.
+LONG = ((3, 1000), (5000, 7), (2, 40, 3), (2, 3, 129), (1, 70, 65), (2, 17, 4, 9), (1, 2100))
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@examples(100)
+@given(
+    shape=st.sampled_from(LONG),
+    dtype=st.sampled_from("fd"),
+    layout=st.sampled_from(LAYOUTS),
+    axis=st.integers(-4, 3),
+    spread=st.sampled_from((1.0, 30.0, 1000.0)),
+    isa=st.sampled_from(isas.AVAILABLE),
+    seed=st.integers(0, 9),
+)
+def test_softmax_of_any_length(name, shape, dtype, layout, axis, spread, isa, seed):
+    if not -len(shape) <= axis < len(shape):
+        return
+    rng = np.random.default_rng(seed)
+    x = lay_out((rng.standard_normal(shape) * spread).astype(dtype), layout)
+    g = lay_out(rng.standard_normal(shape).astype(dtype), layout)
+    forward, backward = getattr(F, name), getattr(F, f"{name}_backward")
+    with isas.using(isa):
+        results = [
+            (forward(x, axis, num_threads=n), backward(g, x, axis, num_threads=n))
+            for n in (1, 2, 3)
+        ]
+    for each in results[1:]:
+        assert [array.tobytes() for array in each] == [array.tobytes() for array in results[0]]
+    y, grad = results[0]
+    logs, wide = reference.log_softmax(x.astype("d"), axis), g.astype("d")
+    s = np.exp(logs)
+    if name == "softmax":
+        want, along = s, (wide * s).sum(axis, keepdims=True)
+        want_grad = s * (wide - along)
+    else:
+        want, want_grad = logs, wide - s * wide.sum(axis, keepdims=True)
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(y, want, rtol=20 * eps, atol=(4 + spread) * eps)
+    size = 1 + np.abs(wide).sum(axis, keepdims=True)
+    assert np.all(np.abs(grad - want_grad) <= (20 + spread) * eps * size)
+
+
+def test_softmax_of_a_row_with_nan_or_infinity_is_nan():
+    """As in PyTorch: nothing else can be said of such a distribution."""
+    for bad in (np.nan, np.inf):
+        x = np.zeros((3, 20), np.float32)
+        x[1, 17] = bad
+        for name in ("softmax", "log_softmax"):
+            for array, axis in ((x, 1), (np.ascontiguousarray(x.T), 0)):
+                y = getattr(F, name)(array, axis)
+                y = y if axis == 1 else y.T
+                assert np.isnan(y[1]).any()
+                assert np.isfinite(y[[0, 2]]).all()
+                assert np.isnan(y[1]).all() or name == "log_softmax"
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])

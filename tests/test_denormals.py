@@ -71,8 +71,26 @@ def squares(x, weight, grad, pooled, num_threads):
     return list(_passes.squares("test", x, x[::-1], 1, 2, num_threads))
 
 
-def tanh_gradient(x, weight, grad, pooled, num_threads):
-    return [_passes.tanh_backward("test", x, np.clip(x[::-1], -1, 1), num_threads)]
+def binary_cross_entropy(x, weight, grad, pooled, num_threads):
+    target = np.abs(np.clip(x[::-1], -1, 1))
+    return list(
+        _passes.binary_cross_entropy("test", x, target, None, x, 1, True, True, num_threads)
+    )
+
+
+def of_tanh(x, weight, grad, pooled, num_threads):
+    y = np.clip(x[::-1], -1, 1)
+    return [_passes.smooth("test", "of_tanh", y, x, num_threads=num_threads)]
+
+
+def activation(name, **options):
+    def call(x, weight, grad, pooled, **threads):
+        return [
+            getattr(functional, name)(x, **options, **threads),
+            getattr(functional, f"{name}_backward")(x[::-1], x, **options, **threads),
+        ]
+
+    return call
 
 
 SUMS = {
@@ -87,7 +105,16 @@ SUMS = {
     "max_pool2d_backward": max_gradient,
     "cross_entropy": cross_entropy,
     "squares": squares,
-    "tanh_backward": tanh_gradient,
+    "binary_cross_entropy": binary_cross_entropy,
+    "the gradient of tanh by its output": of_tanh,
+    "gelu": activation("gelu"),
+    "gelu, tanh": activation("gelu", approximate="tanh"),
+    "sigmoid": activation("sigmoid"),
+    "silu": activation("silu"),
+    "softplus": activation("softplus"),
+    "tanh": activation("tanh"),
+    "softmax": activation("softmax", axis=1),
+    "log_softmax": activation("log_softmax", axis=-1),
 }
 ALL = SUMS | {
     "max_pool2d": lambda x, weight, grad, pooled, **options: list(

@@ -88,11 +88,11 @@ pairs = given(
 
 @examples(150)
 @pairs
-def test_tanh_backward(pair, isa, factor, count):
+def test_gradient_of_tanh_by_its_output(pair, isa, factor, count):
     g, y = alike(*pair)
     y = np.tanh(y)
     with isas.using(isa):
-        (got,) = threaded(lambda n: [_passes.tanh_backward("test", g, y, n)])
+        (got,) = threaded(lambda n: [_passes.smooth("test", "of_tanh", y, g, num_threads=n)])
     with np.errstate(invalid="ignore"):
         want = g * ((1 - y) * (1 + y))
     np.testing.assert_allclose(got, want, rtol=4 * np.finfo(y.dtype).eps)
@@ -117,6 +117,53 @@ def test_squares(pair, isa, factor, count):
     else:
         np.testing.assert_allclose(apart, want, rtol=4 * eps)
         assert not a.size or is_channels_last(apart) == is_channels_last(a)
+
+
+@examples(200)
+@given(
+    pair=st.tuples(
+        st.sampled_from(SHAPES),
+        st.tuples(*[st.sampled_from(LAYOUTS)] * 4),
+        st.sampled_from("fd"),
+        st.just(False),
+        st.integers(0, 9),
+    ),
+    weighted=st.booleans(),
+    positive=st.booleans(),
+    with_losses=st.booleans(),
+    with_gradient=st.booleans(),
+    count=st.sampled_from((1, 9, 0)),
+    isa=st.sampled_from(isas.AVAILABLE),
+)
+def test_binary_cross_entropy(pair, weighted, positive, with_losses, with_gradient, count, isa):
+    x, target, weight, times = alike(*pair)
+    x, target, times = x * 5, np.abs(np.tanh(target)), np.abs(times)
+    weight, times = weight if weighted else None, times if positive else None
+
+    def call(num_threads):
+        found = _passes.binary_cross_entropy(
+            "test", x, target, weight, times, count, with_losses, with_gradient, num_threads
+        )
+        return [np.zeros(0) if each is None else each for each in found]
+
+    with isas.using(isa):
+        losses, total, gradient = threaded(call)
+    wide, q = x.astype("d"), target.astype("d")
+    w, t = (1.0 if each is None else each.astype("d") for each in (weight, times))
+    minus_log = np.log1p(np.exp(-np.abs(wide))) - np.minimum(wide, 0)
+    want = w * ((1 - q) * wide + (1 + (t - 1) * q) * minus_log)
+    slope = w * ((1 - q) - (1 + (t - 1) * q) / (1 + np.exp(wide))) / max(count, 1)
+    eps = np.finfo(x.dtype).eps
+    size = 1 + np.max(np.abs(want), initial=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        np.testing.assert_allclose(
+            total, np.divide(want.sum(), count), rtol=20 * eps, atol=eps * (1 + want.size) * size
+        )
+    assert total.dtype == x.dtype
+    for wanted, got, each in ((with_losses, losses, want), (with_gradient, gradient, slope)):
+        if wanted:
+            np.testing.assert_allclose(got, each, rtol=20 * eps, atol=20 * eps * size)
+            assert not x.size or is_channels_last(got) == is_channels_last(x)
 
 
 # More positions than one task's, more classes than a block's elements.

@@ -75,6 +75,7 @@ def _load(family):
 
 available_isas = _available()
 isa = _choose()
+activation = _load("activation")
 conv = _load("conv")
 norm = _load("norm")
 pointwise = _load("pointwise")

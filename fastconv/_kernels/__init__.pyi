@@ -4,6 +4,7 @@ ISAS: tuple[str, ...]
 
 available_isas: tuple[str, ...]
 isa: str
+activation: dict[str, ModuleType]
 conv: dict[str, ModuleType]
 norm: dict[str, ModuleType]
 pointwise: dict[str, ModuleType]

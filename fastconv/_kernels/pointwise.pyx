@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""One pass over arrays of equal shape: activations, squared errors, the steps of the optimizers.
+"""One pass over arrays of equal shape: losses, and the steps of the optimizers.
 
 # Design:
 #
@@ -19,12 +19,13 @@ from cpython.buffer cimport (
 from cython.parallel cimport prange
 from libc.stdlib cimport free, malloc
 
-from libc.stdlib cimport free, malloc
-
 from fastconv._kernels.types cimport (
-    FLUSH_DENORMALS, KEEP_DENORMALS, LANES, gated, idx_t, leaky, real, set_float_mode,
-    splat, vec,
+    FLUSH_DENORMALS, LANES, first_lanes, idx_t, real, set_float_mode, splat, sum_lanes, vec,
 )
+
+cdef extern from "vec_math.h" nogil:
+    vec log1p_exp(vec x)
+    vec sigmoid(vec x, vec* rest)
 
 cdef extern from *:
     """
@@ -41,99 +42,10 @@ cdef enum:
     OK = 0
     NO_MEMORY = 1
     CHUNK = 16384       # elements of a task
-    RUN = 8             # squares that a lane adds before they go into a sum in double
+    RUN = 8             # losses that a lane adds before they go into a sum in double
 
 
-cdef struct rectify_t:
-    const real* a
-    const real* b       # or NULL
-    const real* gate    # or NULL
-    real slope
-    real* y
-
-
-cdef inline vec rectified(bint SUM, bint GATED, const rectify_t* p, idx_t i) noexcept nogil:
-    cdef vec x = (<const vec*> (p.a + i))[0]
-    if SUM:
-        x = x + (<const vec*> (p.b + i))[0]
-    return gated(x, (<const vec*> (p.gate + i))[0], p.slope) if GATED else leaky(x, p.slope)
-
-
-cdef inline void rectify_chunk(bint SUM, bint GATED, const rectify_t* p, idx_t begin,
-                               idx_t end) noexcept nogil:
-    cdef idx_t i = begin, j
-    cdef real edge[4][LANES]
-    cdef rectify_t last
-    while i + LANES <= end:
-        (<vec*> (p.y + i))[0] = rectified(SUM, GATED, p, i)
-        i += LANES
-    if i < end:
-        for j in range(LANES):
-            edge[0][j] = p.a[i + j] if i + j < end else 0
-            if SUM:
-                edge[1][j] = p.b[i + j] if i + j < end else 0
-            if GATED:
-                edge[2][j] = p.gate[i + j] if i + j < end else 0
-        last.a, last.b, last.gate, last.slope = edge[0], edge[1], edge[2], p.slope
-        (<vec*> edge[3])[0] = rectified(SUM, GATED, &last, 0)
-        for j in range(end - i):
-            p.y[i + j] = edge[3][j]
-
-
-cdef void rectify_task(const rectify_t* p, idx_t begin, idx_t end) noexcept nogil:
-    if p.b == NULL and p.gate == NULL:
-        rectify_chunk(False, False, p, begin, end)
-    elif p.b == NULL:
-        rectify_chunk(False, True, p, begin, end)
-    elif p.gate == NULL:
-        rectify_chunk(True, False, p, begin, end)
-    else:
-        rectify_chunk(True, True, p, begin, end)
-
-
-def rectify(const real[::1] a, const real[::1] b, const real[::1] gate, double slope, real[::1] y,
-            int num_threads):
-    """y = a, or a + b, times `slope` where that is negative; or, with a gate, where that is not
-    positive, which is the gradient of the same, the gate being its output.
-
-    A slope of 0 gives 0, even of infinity.  b and gate may be None.
-    """
-    cdef idx_t size = y.shape[0], i
-    cdef rectify_t p
-    cdef unsigned mode, wanted
-    if size == 0:
-        return
-    p.a, p.y, p.slope = &a[0], &y[0], <real> slope
-    p.b = &b[0] if b is not None else NULL
-    p.gate = &gate[0] if gate is not None else NULL
-    # What only selects keeps every bit.
-    wanted = KEEP_DENORMALS if p.b == NULL and (slope == 0 or slope == 1) else FLUSH_DENORMALS
-    for i in prange((size + CHUNK - 1) // CHUNK, nogil=True, num_threads=num_threads,
-                    schedule="static"):
-        mode = set_float_mode(wanted)
-        rectify_task(&p, i * CHUNK, min(size, (i + 1) * CHUNK))
-        set_float_mode(mode)
-
-
-cdef void tanh_chunk(const real* g, const real* y, real* grad, idx_t n) noexcept nogil:
-    cdef idx_t i
-    for i in range(n):
-        grad[i] = g[i] * ((1 - y[i]) * (1 + y[i]))
-
-
-def tanh_backward(const real[::1] g, const real[::1] y, real[::1] grad, int num_threads):
-    """grad = g (1 - y^2), the gradient of the hyperbolic tangent whose output is y."""
-    cdef idx_t size = y.shape[0], i
-    cdef const real* a = &g[0] if size else NULL
-    cdef const real* b = &y[0] if size else NULL
-    cdef real* c = &grad[0] if size else NULL
-    cdef unsigned mode
-    for i in prange((size + CHUNK - 1) // CHUNK, nogil=True, num_threads=num_threads,
-                    schedule="static"):
-        mode = set_float_mode(FLUSH_DENORMALS)
-        tanh_chunk(a + i * CHUNK, b + i * CHUNK, c + i * CHUNK,
-                   min(<idx_t> CHUNK, size - i * CHUNK))
-        set_float_mode(mode)
+include "lanes.pxi"
 
 
 # ------------------------------------------------------------------------------------ losses
@@ -188,6 +100,86 @@ def squares(const real[::1] a, const real[::1] b, double factor, double count, r
         sums[i] = squares_chunk(first + i * CHUNK, second + i * CHUNK, <real> factor,
                                 apart + i * CHUNK if apart != NULL else NULL,
                                 min(<idx_t> CHUNK, size - i * CHUNK))
+        set_float_mode(mode)
+    mode = set_float_mode(FLUSH_DENORMALS)
+    for i in range(chunks):
+        total = total + sums[i]
+    mean[0] = <real> (total / count)
+    set_float_mode(mode)
+    free(sums)
+    return OK
+
+
+cdef struct binary_t:
+    # Arrays of one size, or NULL.
+    const real* x
+    const real* target
+    const real* weight      # of the loss
+    const real* positive    # of the term of the target
+    real* losses
+    real* grad
+    real factor             # of the gradient
+
+
+cdef inline vec binary_vector(const binary_t* p, idx_t i, idx_t count) noexcept nogil:
+    """The losses of some elements, and all that is wanted of these."""
+    cdef vec x = take(p.x + i, count), target = take(p.target + i, count)
+    cdef vec weight = take(p.weight + i, count) if p.weight != NULL else splat(1)
+    cdef vec scale = splat(1), missed, loss
+    # 1 for a target of 0, `positive` for one of 1.
+    if p.positive != NULL:
+        scale = scale + (take(p.positive + i, count) - splat(1)) * target
+    # log1p_exp(-x) is -log sigmoid(x).
+    loss = weight * ((splat(1) - target) * x + scale * log1p_exp(splat(0) - x))
+    if p.losses != NULL:
+        give(p.losses + i, count, loss)
+    if p.grad != NULL:
+        sigmoid(x, &missed)
+        give(p.grad + i, count, weight * p.factor * (splat(1) - target - scale * missed))
+    return loss
+
+
+cdef double binary_chunk(const binary_t* p, idx_t i, idx_t end) noexcept nogil:
+    cdef double total = 0
+    cdef vec run
+    cdef idx_t j
+    while i + RUN * LANES <= end:
+        run = splat(0)
+        for j in range(RUN):
+            run = run + binary_vector(p, i + j * LANES, LANES)
+        total = total + sum_lanes(run)
+        i += RUN * LANES
+    while i < end:
+        j = min(<idx_t> LANES, end - i)
+        total = total + sum_lanes(first_lanes(binary_vector(p, i, j), j))
+        i += LANES
+    return total
+
+
+def binary_cross_entropy(const real[::1] x, const real[::1] target, const real[::1] weight,
+                         const real[::1] positive, double factor, double count, real[::1] losses,
+                         real[::1] grad, real[::1] mean, int num_threads):
+    """-weight (positive t log s + (1 - t) log(1 - s)), with s = sigmoid(x) and t the target.
+
+    mean[0]: their sum over `count`; grad: the gradient by x times `factor`.  weight, positive,
+    losses and grad may be None.  Returns OK or NO_MEMORY.
+    """
+    cdef idx_t size = x.shape[0], chunks = (size + CHUNK - 1) // CHUNK, i
+    cdef double* sums = <double*> malloc(max(chunks, <idx_t> 1) * sizeof(double))
+    cdef double total = 0
+    cdef unsigned mode
+    cdef binary_t p
+    if sums == NULL:
+        return NO_MEMORY
+    if size > 0:
+        p.x, p.target, p.factor = &x[0], &target[0], <real> factor
+        p.weight = &weight[0] if weight is not None else NULL
+        p.positive = &positive[0] if positive is not None else NULL
+        p.losses = &losses[0] if losses is not None else NULL
+        p.grad = &grad[0] if grad is not None else NULL
+    for i in prange(chunks, nogil=True, num_threads=num_threads, schedule="static"):
+        mode = set_float_mode(FLUSH_DENORMALS)
+        sums[i] = binary_chunk(&p, i * CHUNK, min(size, (i + 1) * CHUNK))
         set_float_mode(mode)
     mode = set_float_mode(FLUSH_DENORMALS)
     for i in range(chunks):

@@ -12,8 +12,10 @@ from fastconv import _kernels, _threads
 from fastconv._kernels import loss
 from fastconv.functional import _arrays, _order
 
-# Multiply-adds in the time that memory takes for one element, and that an exponential takes.
+# Multiply-adds in the time that memory takes for one element, and that an exponential takes: one of
+# those in vectors, and of others.
 WORK = 8
+SMOOTH_WORK = 24
 EXP_WORK = 80
 
 # Of a fused function; to choose by the arrays takes longer than a small call.
@@ -54,19 +56,38 @@ def rectify(op, x, plus=None, gate=None, slope=0.0, num_threads=None):
     y = _arrays.empty(op, x.shape, x.dtype, like)
     last = _arrays.is_channels_last(like)
     flat = [None if each is None else _lines(each, last).reshape(-1) for each in (x, plus, gate, y)]
-    _kernels.pointwise[x.dtype.char].rectify(
+    _kernels.activation[x.dtype.char].rectify(
         *flat[:3], slope, flat[3], threads_for(op, num_threads, x)
     )
     return y
 
 
-def tanh_backward(op, g, y, num_threads=None):
-    """g (1 - y^2), in the order of y."""
-    grad = _arrays.empty(op, y.shape, y.dtype, y)
-    last = _arrays.is_channels_last(y)
-    flat = [_lines(each, last).reshape(-1) for each in (g, y, grad)]
-    _kernels.pointwise[y.dtype.char].tanh_backward(*flat, threads_for(op, num_threads, y))
-    return grad
+def smooth(op, kind, x, g=None, beta=1.0, threshold=20.0, num_threads=None):
+    """A smooth activation of x, or g times its derivative there, in the order of x.
+
+    kind: one that the kernel lists, of which softplus has a `beta` and a `threshold`.
+    """
+    y = _arrays.empty(op, x.shape, x.dtype, x)
+    last = _arrays.is_channels_last(x)
+    flat = [None if each is None else _lines(each, last).reshape(-1) for each in (x, g, y)]
+    threads = _threads.effective(op, num_threads, SMOOTH_WORK * x.size)
+    _kernels.activation[x.dtype.char].smooth(kind, *flat, beta, threshold, threads)
+    return y
+
+
+def softmax(op, x, axis, g=None, logarithm=False, num_threads=None):
+    """Softmax of x or its logarithm; with g the gradient by the input, x being the output then."""
+    y = _arrays.empty(op, x.shape, x.dtype, x)
+    last = _arrays.is_channels_last(x)
+    lines = [None if each is None else _lines(each, last) for each in (x, g, y)]
+    shape, axis = lines[0].shape, axis % x.ndim
+    if last and axis > 0:
+        axis = axis - 1 if axis > 1 else x.ndim - 1
+    around = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+    lines = [None if each is None else each.reshape(around) for each in lines]
+    threads = _threads.effective(op, num_threads, SMOOTH_WORK * x.size)
+    _kernels.activation[x.dtype.char].softmax(*lines, logarithm, threads)
+    return y
 
 
 def squares(op, a, b, count, factor=None, num_threads=None):
@@ -81,6 +102,28 @@ def squares(op, a, b, count, factor=None, num_threads=None):
     ):
         raise MemoryError(f"{op}: no memory for the sums")
     return mean[0], y
+
+
+def binary_cross_entropy(
+    op, x, target, weight, positive, count, with_losses, with_gradient, num_threads=None
+):  # fmt: skip
+    """(losses, their sum over `count`, its gradient), the arrays in the order of x, or None."""
+    last = _arrays.is_channels_last(x)
+    made = [
+        _arrays.empty(op, x.shape, x.dtype, x) if wanted else None
+        for wanted in (with_losses, with_gradient)
+    ]
+    flat = [
+        None if each is None else _lines(each, last).reshape(-1)
+        for each in (x, target, weight, positive, *made)
+    ]
+    total = np.empty(1, x.dtype)
+    threads = _threads.effective(op, num_threads, SMOOTH_WORK * x.size)
+    if _kernels.pointwise[x.dtype.char].binary_cross_entropy(
+        *flat[:4], 1 / max(count, 1), count, *flat[4:], total, threads
+    ):
+        raise MemoryError(f"{op}: no memory for the sums")
+    return made[0], total[0], made[1]
 
 
 def cross_entropy(

@@ -8,10 +8,7 @@ TypeError for another dtype, ValueError for shapes that differ.
 import math
 from numbers import Real
 
-import numpy as np
-
 from fastconv.functional import _arrays, _passes
-from fastconv.functional._erf import erf
 
 __all__ = [
     "gelu",
@@ -59,114 +56,119 @@ def leaky_relu_backward(grad_output, input, negative_slope=0.01, *, num_threads=
     return _passes.rectify("leaky_relu_backward", g, None, x, negative_slope, num_threads)
 
 
-def sigmoid(input):
+def sigmoid(input, *, num_threads=None):
     """1 / (1 + exp(-x))."""
-    x = _arrays.as_array("sigmoid", "input", input)
-    return _sigmoid(x)
+    return _smooth("sigmoid", "sigmoid", input, num_threads=num_threads)
 
 
-def sigmoid_backward(grad_output, input):
+def sigmoid_backward(grad_output, input, *, num_threads=None):
     """grad_output s (1 - s), with s = sigmoid(x)."""
-    x, g = _pair("sigmoid_backward", input, grad_output)
-    return g * _sigmoid(x) * _sigmoid(-x)
+    return _smooth("sigmoid_backward", "sigmoid", input, grad_output, num_threads=num_threads)
 
 
-def tanh(input):
+def tanh(input, *, num_threads=None):
     """Hyperbolic tangent."""
-    return np.tanh(_arrays.as_array("tanh", "input", input))
+    return _smooth("tanh", "tanh", input, num_threads=num_threads)
 
 
-def tanh_backward(grad_output, input):
+def tanh_backward(grad_output, input, *, num_threads=None):
     """grad_output (1 - tanh(x)^2)."""
-    x, g = _pair("tanh_backward", input, grad_output)
-    return _passes.tanh_backward("tanh_backward", g, np.tanh(x))
+    return _smooth("tanh_backward", "tanh", input, grad_output, num_threads=num_threads)
 
 
-def silu(input):
+def silu(input, *, num_threads=None):
     """x sigmoid(x)."""
-    x = _arrays.as_array("silu", "input", input)
-    return x * _sigmoid(x)
+    return _smooth("silu", "silu", input, num_threads=num_threads)
 
 
-def silu_backward(grad_output, input):
+def silu_backward(grad_output, input, *, num_threads=None):
     """grad_output s (1 + x (1 - s)), with s = sigmoid(x)."""
-    x, g = _pair("silu_backward", input, grad_output)
-    return g * (_sigmoid(x) * (1 + x * _sigmoid(-x)))
+    return _smooth("silu_backward", "silu", input, grad_output, num_threads=num_threads)
 
 
-def gelu(input, approximate="none"):
+def gelu(input, approximate="none", *, num_threads=None):
     """x Phi(x), with Phi the distribution function of the normal distribution.
 
     approximate="tanh": the formula of Hendrycks & Gimpel 2016, "Gaussian error linear units".
     """
-    x = _arrays.as_array("gelu", "input", input)
-    return x * _normal("gelu", x, approximate)[0]
+    return _smooth("gelu", _gelu("gelu", approximate), input, num_threads=num_threads)
 
 
-def gelu_backward(grad_output, input, approximate="none"):
+def gelu_backward(grad_output, input, approximate="none", *, num_threads=None):
     """grad_output (Phi(x) + x Phi'(x))."""
-    x, g = _pair("gelu_backward", input, grad_output)
-    distribution, density = _normal("gelu_backward", x, approximate)
-    # Where x is large the density is 0, and x times it must be.
-    return g * (distribution + np.clip(x, -_FAR, _FAR) * density)
+    op = "gelu_backward"
+    return _smooth(op, _gelu(op, approximate), input, grad_output, num_threads=num_threads)
 
 
-def softplus(input, beta=1.0, threshold=20.0):
+def softplus(input, beta=1.0, threshold=20.0, *, num_threads=None):
     """log(1 + exp(beta x)) / beta, and x itself where beta x > threshold, as in PyTorch.
 
     beta: a finite number other than 0.
     """
-    x, scaled, linear = _scaled("softplus", input, beta, threshold)
-    # log(1 + exp(s)) = max(s, 0) + log(1 + exp(-|s|)), of which nothing overflows.
-    y = np.maximum(scaled, x.dtype.type(0)) + np.log1p(np.exp(-np.abs(scaled)))
-    y /= x.dtype.type(beta)
-    np.copyto(y, x, where=linear)
-    return y
+    x = _arrays.as_array("softplus", "input", input)
+    options = _softplus("softplus", x, beta, threshold)
+    return _passes.smooth("softplus", "softplus", x, None, *options, num_threads)
 
 
-def softplus_backward(grad_output, input, beta=1.0, threshold=20.0):
+def softplus_backward(grad_output, input, beta=1.0, threshold=20.0, *, num_threads=None):
     """grad_output sigmoid(beta x), and grad_output itself where beta x > threshold."""
     op = "softplus_backward"
-    x, scaled, linear = _scaled(op, input, beta, threshold)
-    factor = _sigmoid(scaled)
-    factor[linear] = 1
-    return _arrays.as_like(op, "grad_output", grad_output, x) * factor
+    x, g = _pair(op, input, grad_output)
+    options = _softplus(op, x, beta, threshold)
+    return _passes.smooth(op, "softplus", x, g, *options, num_threads)
 
 
-def softmax(input, axis=-1):
+def softmax(input, axis=-1, *, num_threads=None):
     """exp(x) / sum(exp(x)) along an axis."""
     x, axis = _along("softmax", input, axis)
-    return _softmax(x, axis)
+    return _passes.softmax("softmax", x, axis, num_threads=num_threads)
 
 
-def softmax_backward(grad_output, input, axis=-1):
+def softmax_backward(grad_output, input, axis=-1, *, num_threads=None):
     """s (grad_output - sum(grad_output s)), with s = softmax(x)."""
-    x, axis = _along("softmax_backward", input, axis)
-    g = _arrays.as_like("softmax_backward", "grad_output", grad_output, x)
-    s = _softmax(x, axis)
-    return s * (g - (g * s).sum(axis, keepdims=True))
+    x, g = _pair("softmax_backward", input, grad_output)
+    s = softmax(x, axis, num_threads=num_threads)
+    return _softmax_gradient(g, s, axis, num_threads)
 
 
-def log_softmax(input, axis=-1):
+def log_softmax(input, axis=-1, *, num_threads=None):
     """x - log(sum(exp(x))) along an axis."""
     x, axis = _along("log_softmax", input, axis)
-    shifted = _shifted(x, axis)
-    if x.size == 0:
-        return shifted
-    return shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))
+    return _passes.softmax("log_softmax", x, axis, logarithm=True, num_threads=num_threads)
 
 
-def log_softmax_backward(grad_output, input, axis=-1):
+def log_softmax_backward(grad_output, input, axis=-1, *, num_threads=None):
     """grad_output - softmax(x) sum(grad_output)."""
-    x, axis = _along("log_softmax_backward", input, axis)
-    g = _arrays.as_like("log_softmax_backward", "grad_output", grad_output, x)
-    return g - _softmax(x, axis) * g.sum(axis, keepdims=True)
+    x, g = _pair("log_softmax_backward", input, grad_output)
+    y = log_softmax(x, axis, num_threads=num_threads)
+    return _log_softmax_gradient(g, y, axis, num_threads)
+
+
+# The gradients by what came out, which layers keep.
 
 
 def _tanh_gradient(grad_output, output):
-    """`tanh_backward` by what came out of tanh."""
     g = _arrays.as_like("tanh_backward", "grad_output", grad_output, output)
-    return _passes.tanh_backward("tanh_backward", g, output)
+    return _passes.smooth("tanh_backward", "of_tanh", output, g)
+
+
+def _softmax_gradient(grad_output, output, axis, num_threads=None):
+    op = "softmax_backward"
+    g = _arrays.as_like(op, "grad_output", grad_output, output)
+    return _passes.softmax(op, output, axis, g, num_threads=num_threads)
+
+
+def _log_softmax_gradient(grad_output, output, axis, num_threads=None):
+    op = "log_softmax_backward"
+    g = _arrays.as_like(op, "grad_output", grad_output, output)
+    return _passes.softmax(op, output, axis, g, True, num_threads)
+
+
+def _smooth(op, kind, input, grad_output=None, num_threads=None):
+    """The activation, or its gradient."""
+    x = _arrays.as_array(op, "input", input)
+    g = None if grad_output is None else _arrays.as_like(op, "grad_output", grad_output, x)
+    return _passes.smooth(op, kind, x, g, num_threads=num_threads)
 
 
 def _pair(op, input, grad_output):
@@ -174,39 +176,23 @@ def _pair(op, input, grad_output):
     return x, _arrays.as_like(op, "grad_output", grad_output, x)
 
 
-def _sigmoid(x):
-    # exp(x) / (1 + exp(x)) where x is negative, 1 / (1 + exp(-x)) elsewhere: none overflows.
-    return np.exp(np.minimum(x, x.dtype.type(0))) / (1 + np.exp(-np.abs(x)))
-
-
-# Where the normal density is 0 in float64, and squares and cubes are far from overflow.
-_FAR = 40.0
-
-
-def _normal(op, x, approximate):
-    """The normal distribution function and its derivative, or their approximation by tanh."""
-    near = np.clip(x, -_FAR, _FAR)
+def _gelu(op, approximate):
+    """Which kernel."""
     if approximate == "none":
-        density = np.exp(near * near * -0.5) * (1 / math.sqrt(2 * math.pi))
-        return 0.5 * (1 + erf(near * math.sqrt(0.5))), density
+        return "gelu"
     if approximate == "tanh":
-        a, b = math.sqrt(2 / math.pi), 0.044715
-        t = np.tanh(a * (near + b * near**3))
-        return 0.5 * (1 + t), 0.5 * a * (1 - t) * (1 + t) * (1 + 3 * b * near * near)
+        return "gelu_tanh"
     raise ValueError(f"{op}: approximate must be 'none' or 'tanh', got {approximate!r}")
 
 
-def _scaled(op, input, beta, threshold):
-    """(x, beta x, where softplus is a straight line)."""
+def _softplus(op, x, beta, threshold):
+    """Its options, checked."""
     for name, value in (("beta", beta), ("threshold", threshold)):
         if not isinstance(value, Real):
             raise TypeError(f"{op}: {name} must be a number, got {value!r}")
-    x = _arrays.as_array(op, "input", input)
     if not (math.isfinite(beta) and x.dtype.type(beta) != 0):
         raise ValueError(f"{op}: beta must be finite and not 0, got {beta!r}")
-    with np.errstate(over="ignore"):  # to infinity, which is beyond any threshold
-        scaled = x * x.dtype.type(beta)
-    return x, scaled, scaled > threshold
+    return beta, threshold
 
 
 def _along(op, input, axis):
@@ -214,14 +200,3 @@ def _along(op, input, axis):
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"{op}: axis must be one of the input's {x.ndim}, got {axis}")
     return x, axis
-
-
-def _shifted(x, axis):
-    """x less its largest element along the axis: no exponential of it overflows."""
-    return x - x.max(axis, keepdims=True, initial=-np.inf)
-
-
-def _softmax(x, axis):
-    result = np.exp(_shifted(x, axis))
-    result /= result.sum(axis, keepdims=True)
-    return result

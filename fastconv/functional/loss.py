@@ -8,7 +8,6 @@ TypeError for a wrong dtype, ValueError for a wrong shape or value.
 import numpy as np
 
 from fastconv.functional import _arrays, _passes
-from fastconv.functional.activation import sigmoid
 
 __all__ = [
     "binary_cross_entropy_with_logits",
@@ -70,11 +69,8 @@ def binary_cross_entropy_with_logits(input, target, weight=None, reduction="mean
 
     target: in the shape of `input`, from 0 to 1.  weight and pos_weight broadcast to that shape.
     """
-    x, target, weight, positive = _binary(
-        "binary_cross_entropy_with_logits", input, target, weight, reduction, pos_weight
-    )
-    minus_log = np.log1p(np.exp(-np.abs(x))) - np.minimum(x, 0)  # -log sigmoid(x)
-    return _reduce(weight * ((1 - target) * x + positive * minus_log), reduction, x.size)
+    op = "binary_cross_entropy_with_logits"
+    return _binary(op, input, target, weight, reduction, pos_weight, False)[0]
 
 
 def binary_cross_entropy_with_logits_backward(
@@ -82,9 +78,8 @@ def binary_cross_entropy_with_logits_backward(
 ):
     """Gradient of `binary_cross_entropy_with_logits`: weight (s - t) where pos_weight is 1."""
     op = "binary_cross_entropy_with_logits_backward"
-    x, target, weight, positive = _binary(op, input, target, weight, reduction, pos_weight)
-    grad = weight * ((1 - target) - positive * sigmoid(-x))
-    return grad * _grad_scale(op, grad_output, x.shape, x.dtype, reduction, x.size)
+    _, gradient = _binary(op, input, target, weight, reduction, pos_weight, True)
+    return _times(op, gradient, grad_output, reduction)
 
 
 def _check_reduction(op, reduction):
@@ -92,26 +87,14 @@ def _check_reduction(op, reduction):
         raise ValueError(f"{op}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
 
 
-def _reduce(losses, reduction, count):
-    if reduction == "none":
-        return losses
-    total = losses.sum()
-    if reduction == "sum":
-        return total
-    # A mean over nothing is NaN, as in PyTorch.
-    return total / losses.dtype.type(count) if count else losses.dtype.type(np.nan)
-
-
-def _grad_scale(op, grad_output, shape, dtype, reduction, count=1):
-    """grad_output, over `count` for a mean, as an array of no axes or, with "none", of `shape`."""
+def _grad_scale(op, grad_output, shape, dtype, reduction):
+    """grad_output as an array of no axes or, with "none", of `shape`."""
     scale = np.asarray(grad_output, dtype)
     if scale.shape not in ((), shape if reduction == "none" else ()):
         raise ValueError(
             f"{op}: grad_output must be a number or, with reduction='none', have the loss's shape "
             f"{shape}, got shape {scale.shape} with reduction={reduction!r}"
         )
-    if reduction == "mean" and count != 1:
-        scale = np.asarray(scale / count if count else scale * 0, dtype)
     return scale
 
 
@@ -134,17 +117,20 @@ def _same_shapes(op, input, target, reduction):
     return x, _arrays.as_like(op, "target", target, x)
 
 
-def _binary(op, input, target, weight, reduction, pos_weight):
-    """(input, target, weight, weight of the log of s), all arrays that broadcast to the input."""
+def _binary(op, input, target, weight, reduction, pos_weight, with_gradient):
+    """(the loss, its gradient or None), as `_mse` has them."""
     x, target = _same_shapes(op, input, target, reduction)
-    weight = _factor(op, "weight", weight, x)
-    positive = _factor(op, "pos_weight", pos_weight, x)
-    return x, target, weight, 1 + (positive - 1) * target
+    weight, positive = _factor(op, "weight", weight, x), _factor(op, "pos_weight", pos_weight, x)
+    count = x.size if reduction == "mean" else 1
+    losses, value, gradient = _passes.binary_cross_entropy(
+        op, x, target, weight, positive, count, reduction == "none", with_gradient
+    )
+    return losses if reduction == "none" else value, gradient
 
 
 def _factor(op, name, factor, x):
     if factor is None:
-        return x.dtype.type(1)
+        return None
     factor = _arrays.as_array(op, name, factor, x.dtype)
     try:
         return np.broadcast_to(factor, x.shape)

@@ -5,7 +5,11 @@ from numbers import Real
 import numpy as np
 
 from fastconv import functional as F
-from fastconv.functional.activation import _tanh_gradient
+from fastconv.functional.activation import (
+    _log_softmax_gradient,
+    _softmax_gradient,
+    _tanh_gradient,
+)
 from fastconv.nn.module import Module
 
 _FLOAT32 = np.finfo(np.float32)
@@ -25,6 +29,15 @@ class _Activation(Module):
     def backward(self, grad_output, needs_input_grad=True):
         (input,) = self.saved_for_backward()
         return self.function_backward(grad_output, input, **self.options)
+
+
+class _OutputKept(_Activation):
+    """One whose gradient follows from its output, which the next layer keeps anyway."""
+
+    def forward(self, input):
+        output = self.function(input, **self.options)
+        self.save_for_backward(output)
+        return output
 
 
 class _Rectifier(_Activation):
@@ -77,19 +90,11 @@ class Sigmoid(_Activation):
     function_backward = staticmethod(F.sigmoid_backward)
 
 
-class Tanh(_Activation):
-    """Hyperbolic tangent.
-
-    Its gradient follows from the output, which the next layer keeps anyway.
-    """
+class Tanh(_OutputKept):
+    """Hyperbolic tangent."""
 
     function = staticmethod(F.tanh)
     function_backward = staticmethod(_tanh_gradient)
-
-    def forward(self, input):
-        output = self.function(input)
-        self.save_for_backward(output)
-        return output
 
 
 class SiLU(_Activation):
@@ -119,21 +124,21 @@ class Softplus(_Activation):
         self.options = {"beta": beta, "threshold": threshold}
 
 
-class Softmax(_Activation):
+class Softmax(_OutputKept):
     """exp(x) / sum(exp(x)) along the axis `dim`.  `CrossEntropyLoss` wants what comes before it."""
 
     function = staticmethod(F.softmax)
-    function_backward = staticmethod(F.softmax_backward)
+    function_backward = staticmethod(_softmax_gradient)
 
     def __init__(self, dim):
         self.options = {"axis": dim}
 
 
-class LogSoftmax(_Activation):
+class LogSoftmax(_OutputKept):
     """x - log(sum(exp(x))) along the axis `dim`."""
 
     function = staticmethod(F.log_softmax)
-    function_backward = staticmethod(F.log_softmax_backward)
+    function_backward = staticmethod(_log_softmax_gradient)
 
     def __init__(self, dim):
         self.options = {"axis": dim}

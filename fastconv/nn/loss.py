@@ -1,23 +1,33 @@
 """Losses: `loss(output, target)` is the value, then `loss.backward()` its gradient by `output`."""
 
-from fastconv import functional as F
-from fastconv.functional.loss import _cross_entropy, _mse, _times
+from fastconv.functional.loss import _binary, _cross_entropy, _mse, _times
 from fastconv.nn.module import Module
 
 
 class _Loss(Module):
-    function = None
-    function_backward = None
+    """Computes the gradient with the value, in one walk over the arrays."""
+
+    _op = None
+    _compute = None  # (op, output, target, **options, with_gradient) -> (value, gradient)
 
     def forward(self, output, target):
-        self.save_for_backward(output, target)
-        return self.function(output, target, **self.options)
+        value, gradient = self._compute(
+            self._op, output, target, **self.options, with_gradient=self.training
+        )
+        self.save_for_backward(gradient)
+        return value
 
     def backward(self, grad_output=1.0):
         """The gradient of the last output; `grad_output`, that of the loss, for "none" an array."""
-        return self.function_backward(
-            *self.saved_for_backward(), **self.options, grad_output=grad_output
+        (gradient,) = self.saved_for_backward()
+        return _times(
+            self._op, gradient, grad_output, self.options["reduction"], self._class_axis(gradient)
         )
+
+    @staticmethod
+    def _class_axis(gradient):
+        """The axis that the loss of each position lacks, or None."""
+        return None
 
 
 class CrossEntropyLoss(_Loss):
@@ -27,6 +37,9 @@ class CrossEntropyLoss(_Loss):
     probabilities in the shape of `output`.  `ignore_index` is a target that does not count.
     """
 
+    _op = "cross_entropy"
+    _compute = staticmethod(_cross_entropy)
+
     def __init__(self, weight=None, *, ignore_index=-100, reduction="mean", label_smoothing=0.0):
         self.options = {
             "weight": weight,
@@ -35,37 +48,19 @@ class CrossEntropyLoss(_Loss):
             "label_smoothing": label_smoothing,
         }
 
-    def forward(self, output, target):
-        value, gradient = _cross_entropy(
-            "cross_entropy", output, target, **self.options, with_gradient=self.training
-        )
-        self.save_for_backward(gradient)
-        return value
-
-    def backward(self, grad_output=1.0):
-        (gradient,) = self.saved_for_backward()
-        return _times(
-            "cross_entropy", gradient, grad_output, self.options["reduction"],
-            class_axis=min(1, gradient.ndim - 1),
-        )  # fmt: skip
+    @staticmethod
+    def _class_axis(gradient):
+        return min(1, gradient.ndim - 1)
 
 
 class MSELoss(_Loss):
     """(output - target)^2, averaged, summed or as it is."""
 
+    _op = "mse_loss"
+    _compute = staticmethod(_mse)
+
     def __init__(self, *, reduction="mean"):
         self.options = {"reduction": reduction}
-
-    def forward(self, output, target):
-        value, gradient = _mse(
-            "mse_loss", output, target, **self.options, with_gradient=self.training
-        )
-        self.save_for_backward(gradient)
-        return value
-
-    def backward(self, grad_output=1.0):
-        (gradient,) = self.saved_for_backward()
-        return _times("mse_loss", gradient, grad_output, self.options["reduction"])
 
 
 class BCEWithLogitsLoss(_Loss):
@@ -74,8 +69,8 @@ class BCEWithLogitsLoss(_Loss):
     weight: a factor for each element; pos_weight: one for the positive term of each class.
     """
 
-    function = staticmethod(F.binary_cross_entropy_with_logits)
-    function_backward = staticmethod(F.binary_cross_entropy_with_logits_backward)
+    _op = "binary_cross_entropy_with_logits"
+    _compute = staticmethod(_binary)
 
     def __init__(self, weight=None, *, reduction="mean", pos_weight=None):
         self.options = {"weight": weight, "reduction": reduction, "pos_weight": pos_weight}
