@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from nn_cases import CASES, small_net
+from strategies import LAYOUTS, lay_out
 
 import fastconv
 from fastconv import nn, optim
@@ -186,6 +187,20 @@ def test_dropout():
     assert layer.eval()(x) is x
     assert not nn.Dropout(1.0)(x).any()
     np.testing.assert_array_equal(nn.Dropout(0.0)(x), x)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_dropout_of_channels(layout):
+    x = np.random.default_rng(0).standard_normal((3, 40, 4, 5)).astype(np.float32)
+    layer = nn.Dropout2d(0.3, rng=np.random.default_rng(0))
+    y = layer(lay_out(x, layout))
+    kept = np.abs(y).max((2, 3), keepdims=True) > 0
+    assert 0 < kept.sum() < kept.size
+    np.testing.assert_array_equal(y, np.where(kept, x * np.float32(1 / 0.7), 0))
+    np.testing.assert_array_equal(layer.backward(lay_out(x, layout)), y)
+    layer(x)
+    with pytest.raises(ValueError, match=r"Dropout2d: grad_output must have the output's shape"):
+        layer.backward(x[:1])
 
 
 def test_dropout_follows_the_seed():

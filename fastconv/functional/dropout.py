@@ -18,11 +18,11 @@ def dropout(input, p, rng):
         raise TypeError(f"dropout: rng must be a numpy.random.Generator, got {rng!r}")
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: p must lie between 0 and 1, got {p!r}")
-    mask = np.empty_like(x)
+    mask = _arrays.empty("dropout", x.shape, x.dtype, x)
     np.greater_equal(rng.random(x.shape, x.dtype), p, out=mask, casting="unsafe")
     if p < 1:
         mask *= x.dtype.type(1 / (1 - p))
-    return x * mask, mask
+    return product("dropout", x, mask), mask
 
 
 def dropout_backward(grad_output, mask):
@@ -33,4 +33,9 @@ def dropout_backward(grad_output, mask):
         raise ValueError(
             f"dropout_backward: grad_output must have the mask's shape {mask.shape}, got {g.shape}"
         )
-    return g * mask
+    return product("dropout_backward", g, mask)
+
+
+def product(op, x, mask):
+    """x times a mask that broadcasts to its shape, in recycled memory."""
+    return np.multiply(x, mask, out=_arrays.empty(op, x.shape, x.dtype, x))

@@ -5,6 +5,7 @@ import numpy as np
 from fastconv import functional as F
 from fastconv._random import generator
 from fastconv.functional._arrays import as_array, as_batch
+from fastconv.functional.dropout import product
 from fastconv.nn.module import Module
 
 
@@ -47,12 +48,18 @@ class _ChannelDropout(Dropout):
         as_batch(op, "input", input, self.ndim)  # refuses a wrong number of axes
         channels = input.shape[: -self.ndim] + (1,) * self.ndim
         mask, _ = F.dropout(np.ones(channels, input.dtype), self.p, generator(self.rng))
-        self.save_for_backward(mask)
-        return input * mask
+        self.save_for_backward(mask, input.shape)
+        return product(op, input, mask)
 
     def backward(self, grad_output, needs_input_grad=True):
-        (mask,) = self.saved_for_backward()
-        return grad_output * mask
+        mask, shape = self.saved_for_backward()
+        op = type(self).__name__
+        grad_output = as_array(op, "grad_output", grad_output, mask.dtype)
+        if grad_output.shape != shape:
+            raise ValueError(
+                f"{op}: grad_output must have the output's shape {shape}, got {grad_output.shape}"
+            )
+        return product(op, grad_output, mask)
 
 
 class Dropout1d(_ChannelDropout):
