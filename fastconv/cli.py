@@ -1,16 +1,17 @@
 """The command line: `fastconv` and `python -m fastconv`; each command is a file of `commands`.
 
 Exit status: 0 done, 1 target accuracy missed or a wrong result in a benchmark, 2 bad usage or bad
-input, with one line on stderr, 130 interrupted by Ctrl-C.
+input, with one line on stderr, 130 interrupted by Ctrl-C, 141 who read the output has ended.
 """
 
 import argparse
 import importlib
+import os
 import sys
 
 import fastconv
 
-BAD, INTERRUPTED = 2, 130  # the latter as a shell counts a process ended by SIGINT
+BAD, INTERRUPTED, UNREAD = 2, 130, 141  # the last as a shell counts SIGINT and SIGPIPE
 
 # What the first help says of each, beside the file of that name in fastconv/commands.
 COMMANDS = {
@@ -29,7 +30,13 @@ def main(argv=None):
     args = _parser().parse_args(argv)
     args.argv = sys.argv[1:] if argv is None else argv
     try:
-        return args.run(args)
+        status = args.run(args)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Python will flush what is left as it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
     except (ValueError, OSError, ImportError, MemoryError, OverflowError) as error:
         # A file or an option that cannot be right: the message says which and why.
         text = " ".join(str(error).split()) or type(error).__name__

@@ -1,6 +1,8 @@
 """The command line: what it prints, what it writes, and its exit status."""
 
 import json
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -427,3 +429,14 @@ def test_damaged_model_files(model, tmp_path, capsys):
     for text in ("[]", "{}", "{", "null", "[" * 100_000):
         save(load(model), path, {"fastconv.classifier": text})
         assert "bad: a damaged model file" in refused(capsys, "evaluate", path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes end otherwise there")
+def test_a_reader_that_has_enough_is_no_error():
+    """As in `fastconv info | head -1`."""
+    command = [sys.executable, "-m", "fastconv", "explain", "mb4ic64ih56oc64kh3ph1"]
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (141, "")
