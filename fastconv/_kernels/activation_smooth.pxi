@@ -42,10 +42,10 @@ cdef struct smooth_pass_t:
     real* y
 
 
-cdef inline vec near_zero(vec x) noexcept nogil:
-    """x, or FAR with its sign."""
+cdef inline vec near_size(vec x) noexcept nogil:
+    """|x|, or FAR."""
     cdef vec size = size_of(x)
-    return signed_as(choose(below(splat(FAR), size), splat(FAR), size), x)
+    return choose(below(splat(FAR), size), splat(FAR), size)
 
 
 cdef inline vec tanh_at(vec x) noexcept nogil:
@@ -53,13 +53,17 @@ cdef inline vec tanh_at(vec x) noexcept nogil:
     return signed_as((splat(0) - e) / (e + splat(2)), x)
 
 
-cdef inline vec normal_at(vec near, vec* density) noexcept nogil:
+cdef inline vec normal_at(vec x, vec size, vec* density) noexcept nogil:
     """The normal distribution function, erfc(-x / sqrt 2) / 2, and its derivative."""
-    cdef vec size = size_of(near)
     cdef vec power = exp_negative(size * size * (-HALF))
     cdef vec tail = power * HALF * scaled_erfc(size * ROOT_HALF)
     density[0] = power * DENSITY_0
-    return choose(below(near, splat(0)), tail, splat(1) - tail)
+    return choose(below(x, splat(0)), tail, splat(1) - tail)
+
+
+cdef inline vec cubic_at(vec near) noexcept nogil:
+    """Its sigmoid is GELU's approximation of that: (1 + tanh(u)) / 2 is the sigmoid of 2 u."""
+    return near * TWICE_CUBIC_A * (near * near * CUBIC_B + splat(1))
 
 
 cdef inline vec value_at(smooth_t KIND, const smooth_pass_t* p, vec x) noexcept nogil:
@@ -73,15 +77,14 @@ cdef inline vec value_at(smooth_t KIND, const smooth_pass_t* p, vec x) noexcept 
     if KIND == SOFTPLUS:
         scaled = x * p.beta
         return choose(below(splat(p.threshold), scaled), x, log1p_exp(scaled) / splat(p.beta))
-    near = near_zero(x)
+    near = near_size(x)
     if KIND == GELU:
-        return x * normal_at(near, &rest)
-    # (1 + tanh(u)) / 2 is the sigmoid of 2 u.
-    return x * sigmoid(near * TWICE_CUBIC_A * (near * near * CUBIC_B + splat(1)), &rest)
+        return x * normal_at(x, near, &rest)
+    return x * sigmoid(cubic_at(signed_as(near, x)), &rest)
 
 
 cdef inline vec slope_at(smooth_t KIND, const smooth_pass_t* p, vec x) noexcept nogil:
-    cdef vec value, rest, near, square
+    cdef vec value, rest, near
     if KIND == TANH or KIND == OF_TANH:
         value = tanh_at(x) if KIND == TANH else x
         return (splat(1) - value) * (splat(1) + value)
@@ -94,13 +97,14 @@ cdef inline vec slope_at(smooth_t KIND, const smooth_pass_t* p, vec x) noexcept 
     if KIND == SOFTPLUS:
         value = x * p.beta
         return choose(below(splat(p.threshold), value), splat(1), sigmoid(value, &rest))
-    near = near_zero(x)
+    near = near_size(x)
     if KIND == GELU:
-        value = normal_at(near, &rest)
-        return value + near * rest
-    square = near * near * CUBIC_B
-    value = sigmoid(near * TWICE_CUBIC_A * (square + splat(1)), &rest)
-    return value + near * value * rest * TWICE_CUBIC_A * (square * splat(3) + splat(1))
+        value = normal_at(x, near, &rest)
+        return value + signed_as(near * rest, x)
+    near = signed_as(near, x)
+    value = sigmoid(cubic_at(near), &rest)
+    return value + (near * value * rest * TWICE_CUBIC_A
+                    * (near * near * CUBIC_B * splat(3) + splat(1)))
 
 
 cdef inline void smooth_vector(smooth_t KIND, bint BACK, const smooth_pass_t* p, idx_t i,

@@ -75,6 +75,43 @@ cdef inline real divisor(const MeanPool* p, idx_t od, idx_t oh, idx_t ow) noexce
     return <real> (<double> p.d.divisor[od] * <double> p.h.divisor[oh] * <double> p.w.divisor[ow])
 
 
+cdef inline void mean_vectors(int NV, const MeanPool* p, const real* x, idx_t od, idx_t oh,
+                              idx_t ow, real* y) noexcept nogil:
+    """The window at x of NV vectors of channels; the sums stay in registers."""
+    cdef vec sums[4]
+    cdef idx_t d, h, w, rows = p.h.end[oh] - p.h.first[oh]
+    cdef real value = divisor(p, od, oh, ow)
+    cdef const real* cell
+    cdef int v
+    for v in range(NV):
+        sums[v] = splat(0)
+    for d in range(p.d.end[od] - p.d.first[od]):
+        for h in range(rows):
+            cell = x + d * p.x_step[2] + h * p.x_step[3]
+            for w in range(p.w.end[ow] - p.w.first[ow]):
+                for v in range(NV):
+                    sums[v] = sums[v] + (<const vec*> (cell + v * LANES))[0]
+                cell = cell + p.x_step[4]
+    for v in range(NV):
+        (<vec*> (y + v * LANES))[0] = sums[v] / splat(value)
+
+
+cdef inline idx_t mean_pixel(const MeanPool* p, idx_t n, idx_t od, idx_t oh, idx_t ow,
+                             real* y) noexcept nogil:
+    """The window of the channels that fill vectors; returns how many these are."""
+    cdef const real* x = p.x + at(p.x_step, n, 0, p.d.first[od], p.h.first[oh], p.w.first[ow])
+    cdef idx_t c = 0
+    if p.x_step[1] != 1 or p.y_step[1] != 1:
+        return 0
+    while c + 4 * LANES <= p.size[1]:
+        mean_vectors(4, p, x + c, od, oh, ow, y + c)
+        c += 4 * LANES
+    while c + LANES <= p.size[1]:
+        mean_vectors(1, p, x + c, od, oh, ow, y + c)
+        c += LANES
+    return c
+
+
 cdef void mean_rows(const MeanPool* p, idx_t begin, idx_t end, real* total) noexcept nogil:
     """Output rows begin..end, where a row is an (n, c, od, oh), or an (n, od, oh) by channel.
 
@@ -100,19 +137,21 @@ cdef void mean_rows(const MeanPool* p, idx_t begin, idx_t end, real* total) noex
             ow_end = ow + 1 if p.by_channel else chunk_end(p, ow)
             first = p.w.first[ow]
             width = p.w.end[ow_end - 1] - first
-            clear_every(total, 1, p.size[1] if p.by_channel else width)
+            if p.by_channel:
+                c = mean_pixel(p, n, od, oh, ow, y + ow * p.y_step[4])
+            clear_every(total, 1, p.size[1] - c if p.by_channel else width)
             for d in range(p.d.first[od], p.d.end[od]):
                 for h in range(p.h.first[oh], p.h.end[oh]):
                     x = p.x + at(p.x_step, n, c, d, h, first)
                     if p.by_channel:
                         for w in range(width):
-                            add_lanes(total, 1, x + w * p.x_step[4], p.x_step[1], p.size[1])
+                            add_lanes(total, 1, x + w * p.x_step[4], p.x_step[1], p.size[1] - c)
                     else:
                         add_lanes(total, 1, x, p.x_step[4], width)
             if p.by_channel:
                 value = divisor(p, od, oh, ow)
-                for i in range(p.size[1]):
-                    y[i * p.y_step[1] + ow * p.y_step[4]] = total[i] / value
+                for i in range(p.size[1] - c):
+                    y[(c + i) * p.y_step[1] + ow * p.y_step[4]] = total[i] / value
             else:
                 for i in range(ow, ow_end):
                     value = 0

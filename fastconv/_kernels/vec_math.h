@@ -24,12 +24,12 @@
 #endif
 #define LOG2_E ((real)1.44269504088896340736)
 
-/* Horner's rule, the highest power first. */
+/* The highest power first.  Horner's rule, of even and odd powers apart: half as long a chain. */
 #define POLYNOMIAL(x, c) polynomial(x, c, (int)(sizeof(c) / sizeof((c)[0])))
 static inline vec polynomial(vec x, const real *c, int count) {
-    vec sum = splat(c[0]);
-    for (int i = 1; i < count; i++) sum = sum * x + c[i];
-    return sum;
+    vec square = x * x, sums[2] = {splat(c[0]), splat(c[1])};
+    for (int i = 2; i < count; i++) sums[i % 2] = sums[i % 2] * square + c[i];
+    return sums[count % 2] * x + sums[(count - 1) % 2];
 }
 
 static inline lane_indices below(vec a, vec b) { return MASK(lane_indices, a < b); }
