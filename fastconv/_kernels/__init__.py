@@ -76,6 +76,7 @@ def _load(family):
 available_isas = _available()
 isa = _choose()
 conv = _load("conv")
+group_norm = _load("group_norm")
 norm = _load("norm")
 pointwise = _load("pointwise")
 pool = _load("pool")

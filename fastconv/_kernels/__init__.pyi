@@ -5,6 +5,7 @@ ISAS: tuple[str, ...]
 available_isas: tuple[str, ...]
 isa: str
 conv: dict[str, ModuleType]
+group_norm: dict[str, ModuleType]
 norm: dict[str, ModuleType]
 pointwise: dict[str, ModuleType]
 pool: dict[str, ModuleType]
