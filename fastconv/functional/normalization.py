@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 # Of a channel, from which on its elements are not worth a weight each.
-FEW_PIXELS = 16
+FEW_PIXELS = 64
 
 
 def batch_norm(
