@@ -19,7 +19,9 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = "fastconv/_kernels"
-FAMILIES = ("activation", "conv", "norm", "pointwise", "pool", "sparse", "winograd")
+FAMILIES = (
+    "activation", "conv", "group_norm", "norm", "pointwise", "pool", "resample", "sparse", "winograd",
+)  # fmt: skip
 SHARED = (
     "types.pxd", "openmp.pxd", "shares.pxi", "cells.pxi", "vec.h", "vec_scalar.h", "float_mode.h",
 )  # fmt: skip
@@ -30,8 +32,12 @@ EMBEDDED = ("conv", "pool")
 # What the families that go element by element have in common.
 VECTORS = [f"{KERNELS}/vec_math.h", f"{KERNELS}/lanes.pxi"]
 ELEMENTWISE = ("activation", "pointwise")
-# Winograd shares the tile, and a convolution is pooled and normalized where it is.
-BORROWS = {"winograd": ("conv", "pool", "norm"), "conv": ("pool", "norm"), "sparse": ("conv",)}
+# Winograd shares the tile, a convolution is pooled and normalized where it is, and groups of
+# channels are normalized by the sums of channels.
+BORROWS = {
+    "winograd": ("conv", "pool", "norm"), "conv": ("pool", "norm"), "sparse": ("conv",),
+    "norm": ("gradient",), "group_norm": ("norm", "gradient"),
+}  # fmt: skip
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 MSVC = sys.platform == "win32"
 

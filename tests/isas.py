@@ -16,6 +16,11 @@ choices_of_avx512 = pytest.mark.skipif(
 )
 
 
+FAMILIES = (
+    "activation", "conv", "group_norm", "norm", "pointwise", "pool", "resample", "sparse", "winograd",
+)  # fmt: skip
+
+
 def builds(family, isa):
     """The modules of a kernel family, keyed as `_kernels` keys them: by dtype.char."""
     return {
@@ -25,7 +30,7 @@ def builds(family, isa):
 
 
 @contextmanager
-def using(isa, families=("activation", "conv", "norm", "pointwise", "pool", "sparse", "winograd")):
+def using(isa, families=FAMILIES):
     """Inside, every call runs on the kernels built for `isa`."""
     with ExitStack() as stack:
         for family in families:

@@ -196,6 +196,39 @@ def layer_norm(x, shape, weight, bias, eps):
     return y
 
 
+def normalize_backward(grad, x, weight, eps):
+    """(gradient of x, terms of that of the weight) for numbers that are normalized together."""
+    grad, x = np.asarray(grad, float), np.asarray(x, float)
+    inverse = 1 / math.sqrt(x.var() + eps)
+    normal = (x - x.mean()) * inverse
+    scaled = grad * weight
+    along = (scaled * normal).mean()
+    return (scaled - scaled.mean() - normal * along) * inverse, grad * normal
+
+
+def group_norm_backward(grad, x, num_groups, weight, eps):
+    """(grad_input, grad_weight, grad_bias), group after group."""
+    grad_input, of_weight = np.empty((2, *x.shape))
+    size = x.shape[1] // num_groups
+    column = (size, *(1,) * (x.ndim - 2))
+    for n, group in np.ndindex(x.shape[0], num_groups):
+        at = n, slice(group * size, (group + 1) * size)
+        factor = np.reshape(np.asarray(weight, float)[at[1]], column)
+        grad_input[at], of_weight[at] = normalize_backward(grad[at], x[at], factor, eps)
+    others = (0, *range(2, x.ndim))
+    return grad_input, of_weight.sum(others), grad.sum(others, dtype=float)
+
+
+def layer_norm_backward(grad, x, shape, weight, eps):
+    """(grad_input, grad_weight, grad_bias), example after example."""
+    grad_input, of_weight = np.empty((2, *x.shape))
+    lead = x.shape[: x.ndim - len(shape)]
+    for at in np.ndindex(*lead):
+        grad_input[at], of_weight[at] = normalize_backward(grad[at], x[at], weight, eps)
+    others = tuple(range(len(lead)))
+    return grad_input, of_weight.sum(others), grad.sum(others, dtype=float)
+
+
 # ------------------------------------------------------------------------------------- losses
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import isas
 import numpy as np
 import pytest
+from strategies import lay_out
 
 import fastconv
 from fastconv import functional
@@ -56,6 +57,24 @@ def batch_norm(x, weight, grad, pooled, **options):
         y, *saved, *running,
         *functional.batch_norm_backward(grad, x, None, saved, True, **options),
     ]  # fmt: skip
+
+
+def group_norm(layout, groups):
+    def call(x, weight, grad, pooled, **options):
+        x, grad = (lay_out(each, layout) for each in (x, grad[:, : x.shape[1]]))
+        factors = weight.ravel()[: x.shape[1]]
+        y, saved = functional.group_norm(x, groups, factors, factors, **options)
+        gradients = functional.group_norm_backward(grad, x, groups, factors, saved, **options)
+        return [y, *saved, *gradients]
+
+    return call
+
+
+def layer_norm(x, weight, grad, pooled, **options):
+    grad, factors = grad[:, : x.shape[1]], weight.ravel()[: x.shape[-1]]
+    y, saved = functional.layer_norm(x, x.shape[-1], factors, factors, **options)
+    gradients = functional.layer_norm_backward(grad, x, x.shape[-1], factors, saved, **options)
+    return [y, *saved, *gradients]
 
 
 def cross_entropy(x, weight, grad, pooled, num_threads):
@@ -121,6 +140,9 @@ ALL = SUMS | {
         fastconv.max_pool2d(x, 2, return_indices=True, **options)
     ),
     "batch_norm": batch_norm,
+    "group_norm": group_norm("C", 4),
+    "group_norm, channels last": group_norm("channels_last", 4),
+    "layer_norm": layer_norm,
 }
 
 

@@ -311,6 +311,74 @@ def test_a_large_mean_does_not_drown_the_variance():
     np.testing.assert_allclose(y, want, atol=1e-3)
 
 
+# For all axes but the first: a group in one run, in planes, in rows of channels; and elements.
+WITHIN = {
+    "group_norm": lambda x: F.group_norm(x, 1),
+    "group_norm of runs": lambda x: F.group_norm(x.reshape(len(x), -1), 1),
+    "layer_norm": lambda x: F.layer_norm(x, x.shape[1:]),
+}
+
+
+@pytest.mark.parametrize("isa", isas.AVAILABLE)
+@pytest.mark.parametrize("layout", ["C", "channels_last"])
+@pytest.mark.parametrize("space", [(8, 8), (31, 37)])
+@pytest.mark.parametrize("name", WITHIN)
+def test_a_large_mean_does_not_drown_the_variance_within_an_example(name, space, layout, isa):
+    x = np.random.default_rng(0).standard_normal((5, 24, *space)) + 1000
+    far = lay_out(x.astype(np.float32), layout)
+    with isas.using(isa):
+        y, (mean, inverse) = WITHIN[name](far)
+    each = far.reshape(5, -1).astype(float)
+    np.testing.assert_allclose(mean.ravel(), each.mean(1), rtol=3e-7)
+    np.testing.assert_allclose(inverse.ravel(), 1 / np.sqrt(each.var(1) + 1e-5), rtol=2e-6)
+    want = (each - each.mean(1, keepdims=True)) / each.std(1, keepdims=True)
+    np.testing.assert_allclose(y.reshape(5, -1), want, atol=1e-3)
+
+
+@pytest.mark.parametrize("layout", ["C", "channels_last"])
+@pytest.mark.parametrize("shape", [(3, 24), (3, 24, 3, 5), (3, 24, 20, 15)])
+def test_what_is_no_number_stays_in_its_group(shape, layout):
+    x = np.random.default_rng(0).standard_normal(shape)
+    want, _ = F.group_norm(x, 3)
+    x[1, 9] = np.nan
+    x = lay_out(x, layout)
+    others = np.ones((3, 3), bool)
+    others[1, 1] = False
+    y, saved = F.group_norm(x, 3)
+    np.testing.assert_allclose(y.reshape(3, 3, -1)[others], want.reshape(3, 3, -1)[others], 1e-12)
+    gx, gw, gb = F.group_norm_backward(np.ones_like(x), x, 3, None, saved)
+    for each in (y, gx, *saved):
+        finite = np.isfinite(each.reshape(3, 3, -1))
+        assert finite[others].all()
+        assert not finite[~others].any()
+    np.testing.assert_array_equal(np.isnan(gw), np.arange(24) // 8 == 1)
+    np.testing.assert_array_equal(gb, x[:, 0].size)
+
+
+@pytest.mark.parametrize("shape", [(0, 6, 2), (2, 6, 0), (2, 0, 4), (0, 6)])
+def test_group_norm_of_nothing(shape):
+    x = np.zeros(shape, np.float32)
+    y, saved = F.group_norm(x, 3)
+    gradients = F.group_norm_backward(x, x, 3, None, saved)
+    for each, size in zip(
+        (y, *saved, *gradients),
+        (shape, *[(shape[0], 3)] * 2, shape, *[shape[1:2]] * 2),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(each, np.zeros(size))
+        assert each.dtype == np.float32
+
+
+def test_layer_norm_of_nothing():
+    x = np.zeros((0, 4, 3), np.float32)
+    y, saved = F.layer_norm(x, (4, 3))
+    gradients = F.layer_norm_backward(x, x, (4, 3), None, saved)
+    sizes = (0, 4, 3), (0, 1, 1), (0, 1, 1), (0, 4, 3), (4, 3), (4, 3)
+    for each, size in zip((y, *saved, *gradients), sizes, strict=True):
+        np.testing.assert_array_equal(each, np.zeros(size))
+        assert each.dtype == np.float32
+
+
 def test_batch_norm_without_running_statistics():
     x = np.random.default_rng(0).standard_normal((4, 3))
     y, _ = F.batch_norm(x, None, None, training=True)
@@ -438,6 +506,19 @@ C = np.zeros(6, np.float32)
         ),
         (lambda: F.group_norm(X, 4), ValueError, "must divide the 6 input channels, got 4"),
         (lambda: F.group_norm(X, 0), ValueError, "num_groups must be at least 1, got 0"),
+        (lambda: F.group_norm(C, 1), ValueError, r"group_norm: input must be \(N, C, \*space\)"),
+        (lambda: F.group_norm(X, 2, C[:5]), ValueError, r"weight must have shape \(6,\), one"),
+        (lambda: F.group_norm(X, 2, C, C.astype(float)), TypeError, "bias must be float32, as"),
+        (
+            lambda: F.group_norm_backward(X[:1], X, 2, None, (C, C)),
+            ValueError,
+            r"grad_output must have the input's shape \(2, 6, 4\), got \(1, 6, 4\)",
+        ),
+        (
+            lambda: F.group_norm_backward(X, X, 2, None, (C, C)),
+            ValueError,
+            r"saved must be two arrays of shape \(2, 2\)",
+        ),
         (
             lambda: F.layer_norm(X, 6),
             ValueError,

@@ -3,6 +3,7 @@
 import isas
 import numpy as np
 import pytest
+import reference_pointwise as reference
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import LAYOUTS, examples, lay_out
@@ -50,11 +51,11 @@ def test_rectify(shape, layouts, with_plus, with_gate, slope, dtype, num_threads
     assert got.dtype == x.dtype
 
 
-def threaded(call):
+def threaded(call, counts=(1, 2, 3)):
     """What the call returns, after a check that its bits are those of any number of threads."""
-    results = [call(num_threads) for num_threads in (1, 2, 3)]
+    results = [call(num_threads) for num_threads in counts]
     bits = [[np.asarray(each).tobytes() for each in result] for result in results]
-    assert bits[0] == bits[1] == bits[2]
+    assert all(each == bits[0] for each in bits)
     return results[0]
 
 
@@ -301,6 +302,110 @@ def test_batch_norm(batch, channels, space, layout, dtype, affine, isa, seed):
     sizes[3] *= 1 + inverse.max()  # a difference of terms as much larger
     for got, each, size in zip(results[0], want, sizes, strict=True):
         np.testing.assert_allclose(got, each, rtol=rounding, atol=rounding * (1 + size))
+
+
+# Groups of one run and of many rows, blocks for all threads and for few of them.
+GROUPED = (
+    (1, 6), (70, 48), (3, 12, 1), (2, 48, 9), (70, 6, 2, 2), (5, 40, 7, 8), (2, 12, 8, 8),
+    (40, 6, 8, 9), (1, 64, 18, 17), (3, 34, 4, 3, 6), (2, 6, 70, 130), (1, 300, 20, 5), (9, 1, 20),
+)  # fmt: skip
+
+
+def assert_normalized(got, want, terms, dtype, axes):
+    """got, want: (y, mean, inverse, *gradients); terms: those that the last two are sums of."""
+    rounding = 50 * np.finfo(dtype).eps
+    sizes = [1 + abs(each).max() for each in want[:4]]
+    sizes[3] *= 1 + want[2].max()  # a difference of terms as much larger
+    # A sum that happens to be small was as large on its way as other sums of such terms are.
+    sizes += [1 + 10 * np.sqrt(np.square(each).sum(axes)).max() for each in terms]
+    for each, right, size in zip(got, want, sizes, strict=True):
+        assert each.dtype == dtype
+        assert each.shape == right.shape
+        atol = rounding * (1 + want[2].max()) * size
+        np.testing.assert_allclose(each, right, rtol=rounding, atol=atol)
+
+
+def within_examples(shapes):
+    return given(
+        shape=st.sampled_from(shapes),
+        count=st.integers(1, 5),
+        layouts=st.tuples(*[st.sampled_from(LAYOUTS)] * 2),
+        dtype=st.sampled_from("fd"),
+        affine=st.booleans(),
+        mean=st.sampled_from((0, 3)),
+        eps=st.sampled_from((1e-5, 0.5)),
+        isa=st.sampled_from(isas.AVAILABLE),
+        seed=st.integers(0, 9),
+    )
+
+
+@examples(200)
+@within_examples(GROUPED)
+def test_group_norm(shape, count, layouts, dtype, affine, mean, eps, isa, seed):
+    rng = np.random.default_rng(seed)
+    x, g = ((rng.standard_normal(shape) + shift).astype(dtype) for shift in (mean, 0))
+    weight, bias = rng.standard_normal((2, shape[1])).astype(dtype) if affine else (None, None)
+    divisors = [each for each in range(1, shape[1] + 1) if shape[1] % each == 0]
+    groups = divisors[count * len(divisors) // 6]
+    laid_x, laid_g = map(lay_out, (x, g), layouts)
+
+    def call(num_threads):
+        y, saved = F.group_norm(laid_x, groups, weight, bias, eps, num_threads=num_threads)
+        return y, *saved, *F.group_norm_backward(
+            laid_g, laid_x, groups, weight, saved, num_threads=num_threads
+        )  # fmt: skip
+
+    with isas.using(isa):
+        got = threaded(call, (1, 2, 3, 8))
+    for each in (got[0], got[3]):
+        last = is_channels_last(as_array("test", "input", laid_x))
+        assert is_channels_last(each) == last
+    wide = x.astype("d").reshape(shape[0], groups, -1)
+    means, inverse = wide.mean(-1), 1 / np.sqrt(wide.var(-1) + eps)
+    column = (-1, *(1,) * (len(shape) - 2))
+    factor = np.ones(shape[1]) if weight is None else weight
+    normal = ((wide - means[..., None]) * inverse[..., None]).reshape(shape)
+    y = normal * factor.reshape(column) + (0 if bias is None else bias.reshape(column))
+    gradients = reference.group_norm_backward(g, x, groups, factor, eps)
+    want = y, means, inverse, *gradients
+    assert_normalized(got, want, (g * normal, g), dtype, (0, *range(2, len(shape))))
+
+
+LAYERED = (
+    (7,), (300, 5), (70, 48), (3, 12, 17), (2, 48, 9), (7, 6, 2, 33), (5, 40, 7, 8), (200, 20),
+    (2, 3, 4, 3, 6), (33, 1, 5000), (1, 6, 70, 130),
+)  # fmt: skip
+
+
+@examples(200)
+@within_examples(LAYERED)
+def test_layer_norm(shape, count, layouts, dtype, affine, mean, eps, isa, seed):
+    rng = np.random.default_rng(seed)
+    x, g = ((rng.standard_normal(shape) + shift).astype(dtype) for shift in (mean, 0))
+    over = shape[-min(count, len(shape)) :]
+    weight, bias = rng.standard_normal((2, *over)).astype(dtype) if affine else (None, None)
+    laid_x, laid_g = map(lay_out, (x, g), layouts) if len(shape) > 1 else (x, g)
+
+    def call(num_threads):
+        y, saved = F.layer_norm(laid_x, over, weight, bias, eps, num_threads=num_threads)
+        return y, *saved, *F.layer_norm_backward(
+            laid_g, laid_x, over, weight, saved, num_threads=num_threads
+        )  # fmt: skip
+
+    with isas.using(isa):
+        got = threaded(call, (1, 2, 3, 8))
+    for each in (got[0], got[3]):
+        last = is_channels_last(as_array("test", "input", laid_x))
+        assert is_channels_last(each) == last
+    axes = tuple(range(len(shape) - len(over), len(shape)))
+    wide = x.astype("d")
+    means = wide.mean(axes, keepdims=True)
+    inverse = 1 / np.sqrt(wide.var(axes, keepdims=True) + eps)
+    factor = np.ones(over) if weight is None else weight
+    normal = (wide - means) * inverse
+    y = normal * factor + (0 if bias is None else bias)
+    want = y, means, inverse, *reference.layer_norm_backward(g, x, over, factor, eps)
+    assert_normalized(got, want, (g * normal, g), dtype, tuple(range(len(shape) - len(over))))
 
 
 @examples(150)

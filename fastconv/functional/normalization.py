@@ -1,9 +1,11 @@
 """Normalizations: (x - mean) / sqrt(variance + eps) * weight + bias over some of the axes."""
 
+import math
+
 import numpy as np
 
 from fastconv import _kernels, _shapes
-from fastconv.functional import _arrays, _passes
+from fastconv.functional import _arrays, _order, _passes
 
 __all__ = [
     "batch_norm",
@@ -13,6 +15,9 @@ __all__ = [
     "layer_norm",
     "layer_norm_backward",
 ]
+
+# Of a channel, from which on its elements are not worth a weight each.
+FEW_PIXELS = 64
 
 
 def batch_norm(
@@ -136,95 +141,186 @@ def _check_status(op, status):
         raise MemoryError(f"{op}: no memory for the sums")
 
 
-def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
+def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5, *, num_threads=None):
     """Normalizes each of `num_groups` groups of channels of each example of (N, C, *space).
 
-    weight and bias: (C,).  Returns (output, saved); `saved` = (mean, 1 / sqrt(variance + eps)),
-    each (N, num_groups).  Wu & He 2018, "Group normalization".  Raises ValueError when num_groups
-    does not divide C.
+        output = (input - mean) / sqrt(variance + eps) * weight + bias
+
+    by the mean and the (biased) variance of C / num_groups channels of one example.  Input and
+    output are float32 or float64, (N, C, *space) or (N, C); weight and bias: (C,), of that dtype.
+    Returns (output, saved); `saved` = (mean, 1 / sqrt(variance + eps)), each (N, num_groups).
+    Wu & He 2018, "Group normalization".  Raises ValueError when num_groups does not divide C.
     """
     op = "group_norm"
     x = _with_channels(op, input)
-    groups = _in_groups(op, x, num_groups)
-    weight, bias = _affine(op, weight, bias, x)
+    groups = _groups(op, x, num_groups)
+    weight = _per_channel(op, "weight", weight, x)
+    bias = _per_channel(op, "bias", bias, x)
+    kept = x.shape[0], groups
     if x.size == 0:
-        return x.copy(order="K"), (np.zeros(groups.shape[:2], x.dtype),) * 2
-    centred, mean, variance = _centre(groups, tuple(range(2, groups.ndim)))
-    inverse = 1 / np.sqrt(variance + eps)
-    centred *= inverse
-    saved = mean.reshape(groups.shape[:2]), inverse.reshape(groups.shape[:2])
-    return _times_plus(centred.reshape(x.shape), weight, bias), saved
+        return x.copy(order="K"), (np.zeros(kept, x.dtype),) * 2
+    last = _arrays.is_channels_last(x)
+    y = _arrays.empty_in_order(op, x.shape, x.dtype, last)
+    x_planes, y_planes = _passes.planes(x, last), _passes.planes(y, last)
+    found = np.empty((2, *kept), x.dtype)
+    threads = _passes.threads_for(op, num_threads, x)
+    if _is_of_elements(x, last):
+        weight, bias = (_of_elements(each, x) for each in (weight, bias))
+        shape = *kept, x[0].size // groups
+        _normalize_runs(x_planes.reshape(shape), weight, bias, eps, y_planes.reshape(shape), found,
+                        threads)  # fmt: skip
+    else:
+        normalize = _kernels.group_norm[x.dtype.char].normalize
+        factors = np.empty((4, x.shape[0] * x.shape[1]), x.dtype)
+        _check_status(op, normalize(
+            x_planes, *kept, weight, bias, eps, y_planes, found.reshape(2, -1), factors, threads
+        ))  # fmt: skip
+    return y, (found[0], found[1])
 
 
-def group_norm_backward(grad_output, input, num_groups, weight, saved):
-    """Gradients of `group_norm`: (grad_input, grad_weight, grad_bias)."""
+def group_norm_backward(grad_output, input, num_groups, weight, saved, *, num_threads=None):
+    """Gradients of `group_norm`: (grad_input, grad_weight, grad_bias).
+
+    saved: what the forward pass returned.  weight: None where there was none.
+    """
     op = "group_norm_backward"
     x = _with_channels(op, input)
     g = _arrays.as_like(op, "grad_output", grad_output, x)
-    groups = _in_groups(op, x, num_groups)
-    weight, _ = _affine(op, weight, None, x)
-    lead = groups.shape[:2]
-    inner = (1,) * (groups.ndim - 2)
-    mean, inverse = (each.reshape(*lead, *inner) for each in _saved(op, saved, lead, x))
-    normal = (groups - mean) * inverse
-    axes = (0, *range(2, x.ndim))
-    grad_weight, grad_bias = (g * normal.reshape(x.shape)).sum(axes), g.sum(axes)
-    if weight is not None:
-        g = g * weight
-    if x.size:
-        g = _without_mean(g.reshape(groups.shape), normal, tuple(range(2, groups.ndim)))
-    return (g.reshape(groups.shape) * inverse).reshape(x.shape), grad_weight, grad_bias
+    groups = _groups(op, x, num_groups)
+    weight = _per_channel(op, "weight", weight, x)
+    kept = x.shape[0], groups
+    found = np.stack(_saved(op, saved, kept, x))
+    last = _arrays.is_channels_last(x)
+    grad = _arrays.empty_in_order(op, x.shape, x.dtype, last)
+    of_affine = np.zeros((2, x.shape[1]), x.dtype)
+    planes = [_passes.planes(each, last) for each in (g, x, grad)]
+    threads = _passes.threads_for(op, num_threads, x)
+    if x.size == 0:
+        pass
+    elif _is_of_elements(x, last):
+        runs = [each.reshape(*kept, x[0].size // groups) for each in planes]
+        _runs_backward(op, *runs, _of_elements(weight, x), found, of_affine, threads)
+    else:
+        normalize_backward = _kernels.group_norm[x.dtype.char].normalize_backward
+        factors = np.empty((4, x.shape[0] * x.shape[1]), x.dtype)
+        _check_status(op, normalize_backward(
+            *planes[:2], *kept, weight, found.reshape(2, -1), planes[2], of_affine, factors, threads
+        ))  # fmt: skip
+    return grad, of_affine[0], of_affine[1]
 
 
-def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
+def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5, *, num_threads=None):
     """Normalizes each example over its last axes, those of `normalized_shape`.
 
-    normalized_shape: the size of the last axis, or a tuple of those of the last axes.  weight and
-    bias: of that shape.  Returns (output, saved); `saved` = (mean, 1 / sqrt(variance + eps)), in
-    the input's shape with 1 for the normalized axes.  Ba et al. 2016, "Layer normalization".
-    Raises ValueError when the input does not end in normalized_shape.
+        output = (input - mean) / sqrt(variance + eps) * weight + bias
+
+    by the mean and the (biased) variance of these axes.  Input and output are float32 or float64;
+    normalized_shape: the size of the last axis, or a tuple of those of the last axes; weight and
+    bias: of that shape and the input's dtype.  Returns (output, saved); `saved` =
+    (mean, 1 / sqrt(variance + eps)), in the input's shape with 1 for the normalized axes.
+    Ba, Kiros & Hinton 2016, "Layer normalization".  Raises ValueError when the input does not end
+    in normalized_shape.
     """
     op = "layer_norm"
-    x, shape, axes = _last_axes(op, input, normalized_shape)
+    x, shape = _last_axes(op, input, normalized_shape)
     weight, bias = _affine_over(op, weight, bias, shape, x)
+    kept = x.shape[: x.ndim - len(shape)] + (1,) * len(shape)
     if x.size == 0:
-        return x.copy(order="K"), (np.zeros(_kept(x, axes), x.dtype),) * 2
-    centred, mean, variance = _centre(x, axes)
-    inverse = 1 / np.sqrt(variance + eps)
-    centred *= inverse
-    return _times_plus(centred, weight, bias), (mean, inverse)
+        return x.copy(order="K"), (np.zeros(kept, x.dtype),) * 2
+    last = _arrays.is_channels_last(x)
+    whole = last and len(shape) == x.ndim - 1
+    y = _arrays.empty_in_order(op, x.shape, x.dtype, whole)
+    runs = [_runs(op, each, shape, whole, num_threads) for each in (x, y)]
+    weight, bias = (_in_order_of_runs(op, each, whole, num_threads) for each in (weight, bias))
+    found = np.empty((2, *kept), x.dtype)
+    threads = _passes.threads_for(op, num_threads, x)
+    _normalize_runs(runs[0], weight, bias, eps, runs[1], found, threads)
+    if last and not whole:
+        y = _order.to_channels_last(op, y, num_threads)
+    return y, (found[0], found[1])
 
 
-def layer_norm_backward(grad_output, input, normalized_shape, weight, saved):
-    """Gradients of `layer_norm`: (grad_input, grad_weight, grad_bias)."""
+def layer_norm_backward(
+    grad_output, input, normalized_shape, weight, saved, *, num_threads=None
+):  # fmt: skip
+    """Gradients of `layer_norm`: (grad_input, grad_weight, grad_bias).
+
+    saved: what the forward pass returned.  weight: None where there was none.
+    """
     op = "layer_norm_backward"
-    x, shape, axes = _last_axes(op, input, normalized_shape)
+    x, shape = _last_axes(op, input, normalized_shape)
     g = _arrays.as_like(op, "grad_output", grad_output, x)
     weight, _ = _affine_over(op, weight, None, shape, x)
-    mean, inverse = _saved(op, saved, _kept(x, axes), x)
-    normal = (x - mean) * inverse
-    lead = tuple(range(axes[0]))
-    grad_weight, grad_bias = (g * normal).sum(lead), g.sum(lead)
-    if weight is not None:
-        g = g * weight
+    found = np.stack(_saved(op, saved, x.shape[: x.ndim - len(shape)] + (1,) * len(shape), x))
+    last = _arrays.is_channels_last(x)
+    whole = last and len(shape) == x.ndim - 1
+    grad = _arrays.empty_in_order(op, x.shape, x.dtype, whole)
+    of_affine = np.zeros((2, math.prod(shape)), x.dtype)
     if x.size:
-        g = _without_mean(g, normal, axes)
-    return g * inverse, grad_weight, grad_bias
+        runs = [_runs(op, each, shape, whole, num_threads) for each in (g, x, grad)]
+        weight = _in_order_of_runs(op, weight, whole, num_threads)
+        threads = _passes.threads_for(op, num_threads, x)
+        _runs_backward(op, *runs, weight, found, of_affine, threads)
+    if last and not whole:
+        grad = _order.to_channels_last(op, grad, num_threads)
+    if whole:
+        of_affine = of_affine.reshape(2, *shape[1:], shape[0])
+        of_affine = _order.to_c_order(op, _arrays.channels_from_end(of_affine), num_threads)
+    grad_weight, grad_bias = of_affine.reshape(2, *shape)
+    return grad, grad_weight, grad_bias
+
+
+def _normalize_runs(x, weight, bias, eps, y, found, threads):
+    """Each run of (images, groups, run); weight and bias are those of the elements, or None."""
+    size = x[0].size
+    weight = np.ones(size, x.dtype) if weight is None else weight
+    bias = np.zeros(size, x.dtype) if bias is None else bias
+    normalize_runs = _kernels.group_norm[x.dtype.char].normalize_runs
+    normalize_runs(x, weight, bias, eps, y, found.reshape(2, -1), threads)
+
+
+def _runs_backward(op, g, x, grad, weight, found, of_affine, threads):
+    weight = np.ones(x[0].size, x.dtype) if weight is None else weight
+    normalize_runs_backward = _kernels.group_norm[x.dtype.char].normalize_runs_backward
+    found = found.reshape(2, -1)
+    _check_status(op, normalize_runs_backward(g, x, weight, found, grad, of_affine, threads))
+
+
+def _is_of_elements(x, last):
+    """Whether a group is one run of memory in which a channel's elements are few, or one."""
+    pixels = math.prod(x.shape[2:])
+    return pixels == 1 or (not last and pixels < FEW_PIXELS)
+
+
+def _of_elements(values, x):
+    """Values of the channels as those of every element of an example; None stays None."""
+    return None if values is None else np.repeat(values, math.prod(x.shape[2:]))
+
+
+def _runs(op, x, shape, whole, num_threads):
+    """(examples, 1, elements of `shape`): in C order, or, of `whole` examples, channels last."""
+    lines = _arrays.channels_to_end(x) if whole else _order.to_c_order(op, x, num_threads)
+    return np.ascontiguousarray(lines).reshape(-1, 1, math.prod(shape))
+
+
+def _in_order_of_runs(op, values, whole, num_threads):
+    """Values of normalized_shape, flat, as `_runs` has its elements; None stays None."""
+    if values is None:
+        return None
+    if whole:
+        values = _arrays.channels_to_end(_order.to_channels_last(op, values[None], num_threads))
+    return np.ascontiguousarray(values).reshape(-1)
 
 
 def _last_axes(op, input, normalized_shape):
-    """(input, normalized_shape as a tuple, the axes of the input that it names)."""
+    """(input, normalized_shape as a tuple)."""
     x = _arrays.as_array(op, "input", input)
     shape = _shapes.shape(op, "normalized_shape", normalized_shape)
     if x.shape[-len(shape) :] != shape:
         raise ValueError(
             f"{op}: input must end in the axes normalized_shape={shape}, got shape {x.shape}"
         )
-    return x, shape, tuple(range(x.ndim - len(shape), x.ndim))
-
-
-def _kept(x, axes):
-    return x.shape[: axes[0]] + (1,) * len(axes)
+    return x, shape
 
 
 def _affine_over(op, weight, bias, shape, x):
@@ -249,19 +345,13 @@ def _with_channels(op, input):
     return x
 
 
-def _in_groups(op, x, num_groups):
-    """(N, C, *space) as (N, G, C / G, *space), a view."""
+def _groups(op, x, num_groups):
     num_groups = _shapes.integer(op, "num_groups", num_groups, 1)
     if x.shape[1] % num_groups:
         raise ValueError(
             f"{op}: num_groups must divide the {x.shape[1]} input channels, got {num_groups}"
         )
-    return x.reshape(x.shape[0], num_groups, x.shape[1] // num_groups, *x.shape[2:])
-
-
-def _over_channels(values, x):
-    """(C,) in a shape that broadcasts over (N, C, *space)."""
-    return values.reshape(-1, *(1,) * (x.ndim - 2))
+    return num_groups
 
 
 def _fits(values, x):
@@ -285,13 +375,6 @@ def _per_channel(op, name, values, x):
     return np.ascontiguousarray(values)
 
 
-def _affine(op, weight, bias, x):
-    return tuple(
-        None if values is None else _over_channels(values, x)
-        for values in (_per_channel(op, "weight", weight, x), _per_channel(op, "bias", bias, x))
-    )
-
-
 def _running(op, name, values, x, training):
     """As `_per_channel`; when training, of an array that the caller can write to."""
     if values is None:
@@ -312,25 +395,3 @@ def _saved(op, saved, shape, x):
             f"got {mean.shape} and {inverse.shape}"
         )
     return mean, inverse
-
-
-def _centre(x, axes):
-    """x - mean, the mean and the (biased) variance over `axes`, which are kept."""
-    mean = x.mean(axes, keepdims=True)
-    centred = x - mean
-    return centred, mean, np.square(centred).mean(axes, keepdims=True)
-
-
-def _times_plus(values, factor, term):
-    """values * factor + term, in place; None stands for none."""
-    if factor is not None:
-        values *= factor
-    if term is not None:
-        values += term
-    return values
-
-
-def _without_mean(g, normal, axes):
-    """g less its components along 1 and along `normal`, which normalizing takes away."""
-    along = (g * normal).mean(axes, keepdims=True)
-    return g - g.mean(axes, keepdims=True) - normal * along

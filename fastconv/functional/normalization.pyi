@@ -36,6 +36,8 @@ def group_norm(
     weight: AnyArray | None = None,
     bias: AnyArray | None = None,
     eps: float = 1e-05,
+    *,
+    num_threads: int | None = None,
 ) -> tuple[FloatArray, tuple[FloatArray, FloatArray]]: ...
 def group_norm_backward(
     grad_output: AnyArray,
@@ -43,6 +45,8 @@ def group_norm_backward(
     num_groups: int,
     weight: AnyArray | None,
     saved: tuple[AnyArray, AnyArray],
+    *,
+    num_threads: int | None = None,
 ) -> Gradients: ...
 def layer_norm(
     input: AnyArray,
@@ -50,6 +54,8 @@ def layer_norm(
     weight: AnyArray | None = None,
     bias: AnyArray | None = None,
     eps: float = 1e-05,
+    *,
+    num_threads: int | None = None,
 ) -> tuple[FloatArray, tuple[FloatArray, FloatArray]]: ...
 def layer_norm_backward(
     grad_output: AnyArray,
@@ -57,4 +63,6 @@ def layer_norm_backward(
     normalized_shape: Sizes,
     weight: AnyArray | None,
     saved: tuple[AnyArray, AnyArray],
+    *,
+    num_threads: int | None = None,
 ) -> Gradients: ...
