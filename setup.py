@@ -19,7 +19,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = "fastconv/_kernels"
-FAMILIES = ("conv", "norm", "pointwise", "pool", "sparse", "winograd")
+FAMILIES = ("conv", "norm", "pointwise", "pool", "resample", "sparse", "winograd")
 SHARED = (
     "types.pxd", "openmp.pxd", "shares.pxi", "cells.pxi", "vec.h", "vec_scalar.h", "float_mode.h",
 )  # fmt: skip
@@ -27,8 +27,11 @@ INCLUDE = "fastconv/include"
 # What the modules that the C interface calls have in common with it.
 INTERFACE = [f"{KERNELS}/entries.pxd", f"{INCLUDE}/fastconv.h"]
 EMBEDDED = ("conv", "pool")
-# Winograd shares the tile, and a convolution is pooled and normalized where it is.
-BORROWS = {"winograd": ("conv", "pool", "norm"), "conv": ("pool", "norm"), "sparse": ("conv",)}
+# Winograd shares the tile, a convolution is pooled and normalized where it is, and lines are turned.
+BORROWS = {
+    "winograd": ("conv", "pool", "norm"), "conv": ("pool", "norm"), "sparse": ("conv",),
+    "resample": ("conv",),
+}  # fmt: skip
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 MSVC = sys.platform == "win32"
 

@@ -25,7 +25,7 @@ def builds(family, isa):
 
 
 @contextmanager
-def using(isa, families=("conv", "norm", "pointwise", "pool", "sparse", "winograd")):
+def using(isa, families=("conv", "norm", "pointwise", "pool", "resample", "sparse", "winograd")):
     """Inside, every call runs on the kernels built for `isa`."""
     with ExitStack() as stack:
         for family in families:

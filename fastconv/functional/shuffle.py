@@ -1,11 +1,12 @@
 """Functions that move values: pixel shuffle, and sliding windows as columns."""
 
 import math
+import operator
 
 import numpy as np
 
-from fastconv import _shapes
-from fastconv.functional import _arrays, _order
+from fastconv import _kernels, _shapes
+from fastconv.functional import _arrays, _order, _passes
 
 __all__ = [
     "channels_last",
@@ -129,10 +130,9 @@ def _shuffle(op, array, factor):
             f"{op}: the channels must be a multiple of {math.prod(factor)}, got shape {x.shape}"
         )
     channels = x.shape[lead] // math.prod(factor)
-    space = x.shape[lead + 1 :]
-    larger = tuple(map(int.__mul__, space, factor))
+    larger = tuple(map(operator.mul, x.shape[lead + 1 :], factor))
     y = _arrays.empty(op, (*x.shape[:lead], channels, *larger), x.dtype, x)
-    _pixels(y, space, factor)[...] = x.reshape(*x.shape[:lead], channels, *factor, *space)
+    _move_pixels(op, y, x, factor, lead, to_pixels=True)
     return y
 
 
@@ -145,19 +145,46 @@ def _unshuffle(op, array, factor):
             f"got shape {x.shape}"
         )
     channels = x.shape[lead] * math.prod(factor)
-    space = tuple(map(int.__floordiv__, x.shape[lead + 1 :], factor))
+    space = tuple(map(operator.floordiv, x.shape[lead + 1 :], factor))
     y = _arrays.empty(op, (*x.shape[:lead], channels, *space), x.dtype, x)
-    y.reshape(*x.shape[: lead + 1], *factor, *space)[...] = _pixels(x, space, factor)
+    _move_pixels(op, x, y, factor, lead, to_pixels=False)
     return y
 
 
-def _pixels(array, space, factor):
-    """Views (*, C, H rh, W rw) as (*, C, rh, rw, H, W)."""
-    lead = array.ndim - len(space)
-    pairs = [each for pair in zip(space, factor, strict=True) for each in pair]
-    split = array.reshape(*array.shape[:lead], *pairs)
-    factors, sizes = range(lead + 1, split.ndim, 2), range(lead, split.ndim, 2)
-    return split.transpose(*range(lead), *factors, *sizes)
+def _move_pixels(op, pixels, channels, factor, lead, to_pixels):
+    """Between (*, C, D rd, H rh, W rw) and (*, C rd rh rw, D, H, W), the first if `to_pixels`.
+
+    What is a line of cells in turn is one of pixels in C order, and one of channels, a pixel's,
+    where these are last.
+    """
+    if not pixels.size:
+        return
+    source, target = (channels, pixels) if to_pixels else (pixels, channels)
+    last = _arrays.is_channels_last(target)
+    if last:
+        source = _arrays.channels_to_end(source)
+    source = np.ascontiguousarray(source).reshape(-1)
+    target = (_arrays.channels_to_end(target) if last else target).reshape(-1)
+    rd, rh, rw = factor = (1,) * (3 - len(factor)) + factor
+    d, h, w = (1,) * (4 - channels.ndim + lead) + channels.shape[lead + 1 :]
+    outer, c = math.prod(pixels.shape[:lead]), pixels.shape[lead]
+    parts = np.indices(factor).reshape(3, -1).T
+    if last:
+        row = w * rw * c
+        sizes = (outer, d, h, w, 1)
+        steps = (d * rd * h * rh * row, rd * h * rh * row, rh * row, rw * c, 0)
+        rows = parts @ (h * rh * row, row, c)
+        length = c
+    else:
+        plane = d * h * w
+        sizes = (outer * c, d, rd, h, rh)
+        steps = (rd * rh * rw * plane, h * w, rh * rw * plane, w, rw * plane)
+        rows = np.arange(rw) * plane
+        length = w
+    threads = _passes.threads_for(op, None, pixels)
+    _kernels.resample[pixels.dtype.char].shuffle(
+        source, target, sizes, steps, rows, length, to_pixels != last, threads
+    )
 
 
 class _Windows:
