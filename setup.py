@@ -27,7 +27,7 @@ INCLUDE = "fastconv/include"
 # What the modules that the C interface calls have in common with it.
 INTERFACE = [f"{KERNELS}/entries.pxd", f"{INCLUDE}/fastconv.h"]
 EMBEDDED = ("conv", "pool")
-# Winograd shares the tile, a convolution is pooled and normalized where it is, and lines are turned.
+# Winograd shares the tile, a convolution is pooled and normalized where it is; all turn lines.
 BORROWS = {
     "winograd": ("conv", "pool", "norm"), "conv": ("pool", "norm"), "sparse": ("conv",),
     "resample": ("conv",),

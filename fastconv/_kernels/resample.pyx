@@ -36,13 +36,14 @@ from libc.string cimport memcpy, memset
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
     FLUSH_DENORMALS, KEEP_DENORMALS, LANES, even_lanes, idx_t, interleave_high, interleave_low,
-    lane_index, odd_lanes, pick_lanes, prefetch, real, set_float_mode, splat, vec,
+    lane_index, odd_lanes, pick_lanes, prefetch, prefetch_lines, real, set_float_mode, splat, vec,
 )
 
 cdef enum:
     OK = 0
     NO_MEMORY = 1
     PARTS = 4           # shares of the work for each thread, to level out a busy core
+    ALIGN = 64          # bytes of a cache line
 
 
 cdef inline idx_t ceil_div(idx_t a, idx_t b) noexcept nogil:
@@ -88,18 +89,19 @@ def resample(const real[:, :, :, :, ::1] x, real[:, :, :, :, ::1] y, d, h, w, bi
     times source cell first[t] + k - start[t]; `first` ascends.  `copies`: each is one cell, times 1.
     """
     cdef resample_t p
-    cdef real* scratch
+    cdef char* scratch
     p.x, p.y = &x[0, 0, 0, 0, 0], &y[0, 0, 0, 0, 0]
     p.depth, p.height, p.width = x.shape[1], x.shape[2], x.shape[3]
     p.channels = x.shape[4]
     p.rows = y.shape[0] * y.shape[1] * y.shape[2]
-    p.d, p.h, p.w = table_of(d[0], d[1], d[2]), table_of(h[0], h[1], h[2]), table_of(w[0], w[1], w[2])
+    p.d, p.h = table_of(d[0], d[1], d[2]), table_of(h[0], h[1], h[2])
+    p.w = table_of(w[0], w[1], w[2])
     p.copies = copies
     with nogil:
         cut_into_tasks(&p)
-        scratch = <real*> malloc(num_threads * p.room * sizeof(real))
+        scratch = <char*> malloc(num_threads * p.room * sizeof(real) + ALIGN)
         if scratch != NULL:
-            run_tasks(&p, scratch, num_threads)
+            run_tasks(&p, <real*> (scratch + ALIGN - <size_t> scratch % ALIGN), num_threads)
             free(scratch)
     return OK if scratch != NULL else NO_MEMORY
 

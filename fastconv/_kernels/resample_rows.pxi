@@ -29,7 +29,7 @@ cdef struct resample_t:
     idx_t rows          # of the target, all
     idx_t at_once       # rows of a task: 1, or LANES where these are turned
     idx_t chunks, chunk # of a row, and columns of a chunk
-    idx_t line          # elements of the longest line that a chunk needs
+    idx_t line          # elements of a buffer for a line that a chunk needs
     idx_t room          # elements of a thread's scratch
 
 
@@ -45,6 +45,12 @@ cdef inline idx_t end_of(const table_t* table, idx_t t) noexcept nogil:
     return table.first[t] + table.start[t + 1] - table.start[t]
 
 
+cdef inline idx_t whole_lines(idx_t count) noexcept nogil:
+    """At least so many elements, whole lines of the cache: vectors then lie in one line each."""
+    cdef idx_t line = ALIGN // <idx_t> sizeof(real)
+    return ceil_div(count, line) * line
+
+
 cdef void cut_into_tasks(resample_t* p) noexcept nogil:
     """All that follows from the arrays and tables."""
     cdef idx_t longer = max(p.width, p.w.cells), begin, end, pixel
@@ -58,11 +64,10 @@ cdef void cut_into_tasks(resample_t* p) noexcept nogil:
         end = min(begin + p.chunk, p.w.cells)
         p.line = max(p.line, end_of(&p.w, end - 1) - p.w.first[begin])
         begin = end
-    p.line = p.line * p.channels
+    p.line = whole_lines(p.line * p.channels)
     p.room = p.line
-    if p.at_once > 1:
-        # The lines, the same turned, and the turned target; reading vectors, past no end.
-        p.room = (2 * p.line + p.chunk * p.channels + LANES) * LANES
+    if p.at_once > 1:  # the lines, the same turned, and the turned target
+        p.room = (2 * p.line + whole_lines(p.chunk * p.channels)) * LANES
 
 
 cdef inline void blend_vectors(int VECTORS, const real* x, idx_t outer_step, run_t outer,
@@ -123,19 +128,21 @@ cdef inline const real* line_of(bint COPIES, const resample_t* p, idx_t row, idx
     return buffer
 
 
-cdef inline void blend_pixels(bint COPIES, const table_t* w, const real* line, idx_t first,
-                              idx_t begin, idx_t end, real* y, idx_t pixel) noexcept nogil:
+cdef inline void blend_pixels(bint COPIES, table_t w, const real* line, idx_t first, idx_t begin,
+                              idx_t end, real* y, idx_t pixel) noexcept nogil:
     """Target pixels begin..end, of `pixel` elements, of a line that begins with pixel `first`."""
     cdef real one = 1
     cdef run_t whole, run
+    cdef const real* x
     cdef idx_t t
     whole.first, whole.count, whole.weight = 0, 1, &one
     for t in range(begin, end):
-        run = run_of(w, t)
+        run = run_of(&w, t)
+        x = line + (run.first - first) * pixel
         if COPIES:
-            copy(y, line + (run.first - first) * pixel, pixel)
+            copy(y, x, pixel)
         else:
-            blend(line + (run.first - first) * pixel, 0, whole, pixel, run, y, pixel)
+            blend(x, 0, whole, pixel, run, y, pixel)
         y += pixel
 
 
@@ -151,14 +158,16 @@ cdef inline void resample_task(bint COPIES, const resample_t* p, idx_t row, idx_
     cdef const real* line
     if p.at_once == 1:
         line = line_of(COPIES, p, row, first, columns, scratch)
-        blend_pixels(COPIES, &p.w, line, first, begin, end, y, p.channels)
+        blend_pixels(COPIES, p.w, line, first, begin, end, y, p.channels)
         return
     for i in range(rows):
+        # The squares below write to all rows at once, which the hardware does not foresee.
+        prefetch_lines(y + i * pitch, (end - begin) * p.channels)
         line = line_of(COPIES, p, row + i, first, columns, scratch + i * p.line)
         if line != scratch + i * p.line:
             copy(scratch + i * p.line, line, count)
     planes_to_pixels(scratch, p.line, 1, count, rows, scratch_end, turned, LANES)
-    blend_pixels(COPIES, &p.w, turned, first, begin, end, target, p.channels * LANES)
+    blend_pixels(COPIES, p.w, turned, first, begin, end, target, p.channels * LANES)
     pixels_to_planes(target, LANES, (end - begin) * p.channels, rows, scratch_end, y, pitch)
 
 

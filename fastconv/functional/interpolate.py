@@ -217,9 +217,6 @@ def _transposed(table, size):
     return _Table(first, start, table.weight[order])
 
 
-_remembered_table = lru_cache(_geometry.REMEMBERED)(_table)
-
-
 def _neighbours(mode, size, out, scale, align_corners):
     """(low, fraction) of every output cell, which both ascend, the second for equal low."""
     cells = np.arange(out)
@@ -241,6 +238,13 @@ def _neighbours(mode, size, out, scale, align_corners):
     return low, np.where(low < size - 1, position - low, 0.0)
 
 
+_remembered_table = lru_cache(_geometry.REMEMBERED)(_table)
+# Of the axes that an array lacks.
+ONE_CELL = {
+    dtype: _table(_Axis("nearest", 1, 1, None, None), dtype, False) for dtype in _arrays.FLOATS
+}
+
+
 def _resample(op, x, tables, copies):
     """The kernel's pass, in the memory order of x; `copies`: every target is one source."""
     last = _arrays.is_channels_last(x)
@@ -248,11 +252,10 @@ def _resample(op, x, tables, copies):
     y = _arrays.empty_in_order(op, shape, x.dtype, last)
     if not y.size:
         return y
-    one = np.zeros(1, np.int64), np.arange(2), np.ones(1, x.dtype)
     threads = _threads.effective(op, None, _passes.WORK * max(x.size, y.size))
     if _kernels.resample[x.dtype.char].resample(
         np.ascontiguousarray(_pool.lines(x, last)), _pool.lines(y, last),
-        *_pool.three(tables, one), copies, threads,
+        *_pool.three(tables, ONE_CELL[x.dtype]), copies, threads,
     ):  # fmt: skip
         raise MemoryError(f"{op}: no memory for lines of {x.shape}")
     return y

@@ -2,11 +2,12 @@
 
 import math
 import operator
+from functools import lru_cache
 
 import numpy as np
 
 from fastconv import _kernels, _shapes
-from fastconv.functional import _arrays, _order, _passes
+from fastconv.functional import _arrays, _geometry, _order, _passes
 
 __all__ = [
     "channels_last",
@@ -130,10 +131,8 @@ def _shuffle(op, array, factor):
             f"{op}: the channels must be a multiple of {math.prod(factor)}, got shape {x.shape}"
         )
     channels = x.shape[lead] // math.prod(factor)
-    larger = tuple(map(operator.mul, x.shape[lead + 1 :], factor))
-    y = _arrays.empty(op, (*x.shape[:lead], channels, *larger), x.dtype, x)
-    _move_pixels(op, y, x, factor, lead, to_pixels=True)
-    return y
+    larger = map(operator.mul, x.shape[lead + 1 :], factor)
+    return _move_pixels(op, x, (*x.shape[:lead], channels, *larger), factor, to_pixels=True)
 
 
 def _unshuffle(op, array, factor):
@@ -145,46 +144,45 @@ def _unshuffle(op, array, factor):
             f"got shape {x.shape}"
         )
     channels = x.shape[lead] * math.prod(factor)
-    space = tuple(map(operator.floordiv, x.shape[lead + 1 :], factor))
-    y = _arrays.empty(op, (*x.shape[:lead], channels, *space), x.dtype, x)
-    _move_pixels(op, x, y, factor, lead, to_pixels=False)
+    space = map(operator.floordiv, x.shape[lead + 1 :], factor)
+    return _move_pixels(op, x, (*x.shape[:lead], channels, *space), factor, to_pixels=False)
+
+
+def _move_pixels(op, x, shape, factor, to_pixels):
+    """Between (*, C rd rh rw, D, H, W) and (*, C, D rd, H rh, W rw), to these if `to_pixels`."""
+    last = x.ndim == len(factor) + 2 and _arrays.is_channels_last(x)
+    y = _arrays.empty_in_order(op, shape, x.dtype, last)
+    if not y.size:
+        return y
+    source, target = map(_arrays.channels_to_end, (x, y)) if last else (x, y)
+    # The lines of cells that take turns are those of pixels; and of channels where these are last.
+    _kernels.resample[x.dtype.char].shuffle(
+        np.ascontiguousarray(source).reshape(-1), target.reshape(-1),
+        *_lines(x.shape if to_pixels else shape, factor, last), to_pixels != last,
+        _passes.threads_for(op, None, x),
+    )  # fmt: skip
     return y
 
 
-def _move_pixels(op, pixels, channels, factor, lead, to_pixels):
-    """Between (*, C, D rd, H rh, W rw) and (*, C rd rh rw, D, H, W), the first if `to_pixels`.
-
-    What is a line of cells in turn is one of pixels in C order, and one of channels, a pixel's,
-    where these are last.
+@lru_cache(_geometry.REMEMBERED)
+def _lines(shape, factor, last):
+    """What the kernel wants of (*, C rd rh rw, D, H, W): sizes and steps of the lines, their rows
+    and the length of these.
     """
-    if not pixels.size:
-        return
-    source, target = (channels, pixels) if to_pixels else (pixels, channels)
-    last = _arrays.is_channels_last(target)
-    if last:
-        source = _arrays.channels_to_end(source)
-    source = np.ascontiguousarray(source).reshape(-1)
-    target = (_arrays.channels_to_end(target) if last else target).reshape(-1)
+    lead = len(shape) - len(factor) - 1
+    outer, c = math.prod(shape[:lead]), shape[lead] // math.prod(factor)
+    d, h, w = (1,) * (3 - len(factor)) + shape[lead + 1 :]
     rd, rh, rw = factor = (1,) * (3 - len(factor)) + factor
-    d, h, w = (1,) * (4 - channels.ndim + lead) + channels.shape[lead + 1 :]
-    outer, c = math.prod(pixels.shape[:lead]), pixels.shape[lead]
-    parts = np.indices(factor).reshape(3, -1).T
-    if last:
-        row = w * rw * c
-        sizes = (outer, d, h, w, 1)
-        steps = (d * rd * h * rh * row, rd * h * rh * row, rh * row, rw * c, 0)
-        rows = parts @ (h * rh * row, row, c)
-        length = c
-    else:
+    if not last:
         plane = d * h * w
-        sizes = (outer * c, d, rd, h, rh)
-        steps = (rd * rh * rw * plane, h * w, rh * rw * plane, w, rw * plane)
-        rows = np.arange(rw) * plane
-        length = w
-    threads = _passes.threads_for(op, None, pixels)
-    _kernels.resample[pixels.dtype.char].shuffle(
-        source, target, sizes, steps, rows, length, to_pixels != last, threads
-    )
+        sizes = outer * c, d, rd, h, rh
+        steps = rd * rh * rw * plane, h * w, rh * rw * plane, w, rw * plane
+        return sizes, steps, np.arange(rw) * plane, w
+    row = w * rw * c  # of the pixels
+    sizes = outer, d, h, w, 1
+    steps = d * rd * h * rh * row, rd * h * rh * row, rh * row, rw * c, 0
+    rows = np.indices(factor).reshape(3, -1).T @ (h * rh * row, row, c)
+    return sizes, steps, rows, c
 
 
 class _Windows:
