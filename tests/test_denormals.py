@@ -75,6 +75,28 @@ def tanh_gradient(x, weight, grad, pooled, num_threads):
     return [_passes.tanh_backward("test", x, np.clip(x[::-1], -1, 1), num_threads)]
 
 
+def resized(x, weight, grad, pooled, num_threads):
+    """A grid and its gradient, in both memory orders."""
+    results = []
+    with fastconv.num_threads(num_threads):
+        for order in (np.ascontiguousarray, functional.channels_last):
+            for size in (52, 19):
+                options = {"size": size, "mode": "bilinear"}
+                results.append(functional.interpolate(order(x), **options))
+                results.append(functional.interpolate_backward(results[-1], x.shape, **options))
+    return results
+
+
+def moved(x, weight, grad, pooled, num_threads):
+    """What copies."""
+    with fastconv.num_threads(num_threads):
+        return [
+            functional.interpolate(x, scale_factor=2),
+            functional.pixel_shuffle(x, 2),
+            functional.pixel_unshuffle(functional.channels_last(x), 2),
+        ]
+
+
 SUMS = {
     "forward": conv,
     "grad_input": gradient((True, False, False)),
@@ -88,12 +110,14 @@ SUMS = {
     "cross_entropy": cross_entropy,
     "squares": squares,
     "tanh_backward": tanh_gradient,
+    "interpolate": resized,
 }
 ALL = SUMS | {
     "max_pool2d": lambda x, weight, grad, pooled, **options: list(
         fastconv.max_pool2d(x, 2, return_indices=True, **options)
     ),
     "batch_norm": batch_norm,
+    "nearest, and pixel shuffle": moved,
 }
 
 

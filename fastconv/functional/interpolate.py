@@ -207,7 +207,7 @@ def _table(axis, dtype, transposed):
 def _transposed(table, size):
     """The same weights from target to source, `size` cells; the targets of a source follow on."""
     counts = np.diff(table.start)
-    targets = np.repeat(np.arange(len(counts)), counts)
+    targets = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     sources = np.arange(len(targets)) + np.repeat(table.first - table.start[:-1], counts)
     order = np.argsort(sources, kind="stable")
     start = np.zeros(size + 1, np.int64)
@@ -219,13 +219,13 @@ def _transposed(table, size):
 
 def _neighbours(mode, size, out, scale, align_corners):
     """(low, fraction) of every output cell, which both ascend, the second for equal low."""
-    cells = np.arange(out)
+    cells = np.arange(out, dtype=np.int64)
     if mode in NEAREST:
         twice_half = mode == "nearest-exact"
         if scale is None:  # in integers, so that no rounding moves a cell
             low = (2 * cells + twice_half) * size // (2 * out)
         else:
-            low = np.floor((cells + twice_half / 2) / scale).astype(np.intp)
+            low = np.floor((cells + twice_half / 2) / scale).astype(np.int64)
         return np.minimum(low, size - 1), np.zeros(out)
     if out == size:
         position = cells.astype(float)
@@ -234,7 +234,7 @@ def _neighbours(mode, size, out, scale, align_corners):
     else:
         step = size / out if scale is None else 1 / scale
         position = np.maximum((cells + 0.5) * step - 0.5, 0)
-    low = np.minimum(position.astype(np.intp), size - 1)
+    low = np.minimum(position.astype(np.int64), size - 1)
     return low, np.where(low < size - 1, position - low, 0.0)
 
 

@@ -177,11 +177,11 @@ def _lines(shape, factor, last):
         plane = d * h * w
         sizes = outer * c, d, rd, h, rh
         steps = rd * rh * rw * plane, h * w, rh * rw * plane, w, rw * plane
-        return sizes, steps, np.arange(rw) * plane, w
+        return sizes, steps, np.arange(rw, dtype=np.int64) * plane, w
     row = w * rw * c  # of the pixels
     sizes = outer, d, h, w, 1
     steps = d * rd * h * rh * row, rd * h * rh * row, rh * row, rw * c, 0
-    rows = np.indices(factor).reshape(3, -1).T @ (h * rh * row, row, c)
+    rows = np.indices(factor, np.int64).reshape(3, -1).T @ (h * rh * row, row, c)
     return sizes, steps, rows, c
 
 
