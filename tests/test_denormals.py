@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import isas
 import numpy as np
 import pytest
+from checks import using_threads
 
 import fastconv
 from fastconv import functional
@@ -78,7 +79,7 @@ def tanh_gradient(x, weight, grad, pooled, num_threads):
 def resized(x, weight, grad, pooled, num_threads):
     """A grid and its gradient, in both memory orders."""
     results = []
-    with fastconv.num_threads(num_threads):
+    with using_threads(num_threads):
         for order in (np.ascontiguousarray, functional.channels_last):
             for size in (52, 19):
                 options = {"size": size, "mode": "bilinear"}
@@ -89,7 +90,7 @@ def resized(x, weight, grad, pooled, num_threads):
 
 def moved(x, weight, grad, pooled, num_threads):
     """What copies."""
-    with fastconv.num_threads(num_threads):
+    with using_threads(num_threads):
         return [
             functional.interpolate(x, scale_factor=2),
             functional.pixel_shuffle(x, 2),

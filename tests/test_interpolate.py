@@ -4,11 +4,11 @@ import isas
 import numpy as np
 import pytest
 import reference_pointwise as reference
+from checks import using_threads
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import LAYOUTS, examples, lay_out
 
-import fastconv
 import fastconv.functional as F
 from fastconv.functional._arrays import is_channels_last
 
@@ -126,7 +126,7 @@ def test_every_build_order_and_number_of_threads(shape, sizes, dtype, isa):
         for order in (np.ascontiguousarray, F.channels_last):
             found = []
             for num_threads in (1, 2, 3, 8):
-                with isas.using(isa), fastconv.num_threads(num_threads):
+                with isas.using(isa), using_threads(num_threads):
                     y = F.interpolate(order(x), **options)
                     gx = F.interpolate_backward(order(g), shape, **options)
                 found.append(y.tobytes() + gx.tobytes())
@@ -155,7 +155,7 @@ def test_any_number_of_channels(problem, channels, dtype, layout, num_threads, i
     rng = np.random.default_rng(seed)
     x = lay_out(rng.standard_normal(shape).astype(dtype), layout)
     g = lay_out(rng.standard_normal((*shape[:2], *sizes)).astype(dtype), layout)
-    with isas.using(isa), fastconv.num_threads(num_threads):
+    with isas.using(isa), using_threads(num_threads):
         y, gx = F.interpolate(x, **options), F.interpolate_backward(g, shape, **options)
     weights = matrices(shape, options, sizes)
     rounding = 1e-4 if dtype == "f" else 1e-12
@@ -177,7 +177,7 @@ def test_nearest_keeps_every_bit(shape, dtype, isa):
     want = x.view(f"u{size}").repeat(2, 2).repeat(3, 3)
     for order in (np.ascontiguousarray, F.channels_last):
         for num_threads in (1, 3):
-            with isas.using(isa), fastconv.num_threads(num_threads):
+            with isas.using(isa), using_threads(num_threads):
                 y = F.interpolate(order(x), scale_factor=(2, 3))
             np.testing.assert_array_equal(y.view(f"u{size}"), want)
 

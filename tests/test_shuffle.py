@@ -6,11 +6,11 @@ import isas
 import numpy as np
 import pytest
 import reference_pointwise as reference
+from checks import using_threads
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import LAYOUTS, examples, lay_out
 
-import fastconv
 import fastconv.functional as F
 from fastconv.functional import _order
 
@@ -66,7 +66,7 @@ def test_pixel_shuffle_of_whole_vectors(factor, lead, space, dtype, layout, num_
     unsigned = f"u{np.dtype(dtype).itemsize}"
     bits = np.random.default_rng(0).integers(0, np.iinfo(unsigned).max, shape, unsigned)
     x = lay_out(bits.view(dtype), layout)
-    with isas.using(isa), fastconv.num_threads(num_threads):
+    with isas.using(isa), using_threads(num_threads):
         y = F.pixel_shuffle(x, tuple(factor))
         back = F.pixel_unshuffle(lay_out(y, layout), tuple(factor))
     np.testing.assert_array_equal(y.view(unsigned), bits.ravel()[places])
