@@ -20,7 +20,8 @@ from setuptools.command.build_ext import build_ext
 
 KERNELS = "fastconv/_kernels"
 FAMILIES = (
-    "activation", "conv", "group_norm", "norm", "pointwise", "pool", "resample", "sparse", "winograd",
+    "activation", "conv", "group_norm", "norm", "pointwise", "pool", "resample", "sparse",
+    "winograd",
 )  # fmt: skip
 SHARED = (
     "types.pxd", "openmp.pxd", "shares.pxi", "cells.pxi", "vec.h", "vec_scalar.h", "float_mode.h",
@@ -32,11 +33,11 @@ EMBEDDED = ("conv", "pool")
 # What the families that go element by element have in common.
 VECTORS = [f"{KERNELS}/vec_math.h", f"{KERNELS}/lanes.pxi"]
 ELEMENTWISE = ("activation", "pointwise")
-# Winograd shares the tile, a convolution is pooled and normalized where it is, and groups of
-# channels are normalized by the sums of channels.
+# Winograd shares the tile, a convolution is pooled and normalized where it is, groups of channels
+# are normalized by the sums of channels, and all turn lines.
 BORROWS = {
     "winograd": ("conv", "pool", "norm"), "conv": ("pool", "norm"), "sparse": ("conv",),
-    "norm": ("gradient",), "group_norm": ("norm", "gradient"),
+    "norm": ("gradient",), "group_norm": ("norm", "gradient"), "resample": ("conv",),
 }  # fmt: skip
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 MSVC = sys.platform == "win32"

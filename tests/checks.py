@@ -1,10 +1,21 @@
-"""What every convolution test does: call fastconv for a `Case`, and compare."""
+"""What many tests do: call fastconv for a `Case` and compare, on so many threads."""
+
+from contextlib import contextmanager
+from unittest import mock
 
 import isas
 import numpy as np
 import torch_peer
 
 import fastconv
+from fastconv import _threads
+
+
+@contextmanager
+def using_threads(count):
+    """Inside, every call runs on so many threads, however small it is."""
+    with mock.patch.object(_threads, "SERIAL_WORK", 0), fastconv.num_threads(count):
+        yield
 
 
 def forward(case, x, weight, bias, **more):

@@ -16,7 +16,7 @@ import checks
 from layers import LAYERS, as_case
 
 import fastconv
-from fastconv import _kernels
+from fastconv import _kernels, functional
 
 
 def results(dtype):
@@ -30,6 +30,14 @@ def results(dtype):
     windows = np.lib.stride_tricks.sliding_window_view(x, (2, 2), (2, 3))[:, :, ::2, ::2]
     yield fastconv.max_pool2d(x, 2), windows.max((-1, -2))
     yield fastconv.avg_pool2d(x, 2), windows.mean((-1, -2))
+    repeated = x.repeat(2, 2).repeat(2, 3)
+    yield functional.interpolate(x, scale_factor=2), repeated
+    yield functional.interpolate_backward(repeated, x.shape, scale_factor=2), 4 * x
+    yield functional.interpolate(x[..., :1], (7, 4), mode="bilinear"), x[..., :1].repeat(4, 3)
+    for order in (np.ascontiguousarray, functional.channels_last):
+        pixels = functional.pixel_unshuffle(order(repeated), 2)
+        yield pixels, x.repeat(4, 1)
+        yield functional.pixel_shuffle(pixels, 2), repeated
 
 
 digest = hashlib.sha256()

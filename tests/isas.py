@@ -17,7 +17,8 @@ choices_of_avx512 = pytest.mark.skipif(
 
 
 FAMILIES = (
-    "activation", "conv", "group_norm", "norm", "pointwise", "pool", "resample", "sparse", "winograd",
+    "activation", "conv", "group_norm", "norm", "pointwise", "pool", "resample", "sparse",
+    "winograd",
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import isas
 import numpy as np
 import pytest
+from checks import using_threads
 from strategies import lay_out
 
 import fastconv
@@ -112,6 +113,28 @@ def activation(name, **options):
     return call
 
 
+def resized(x, weight, grad, pooled, num_threads):
+    """A grid and its gradient, in both memory orders."""
+    results = []
+    with using_threads(num_threads):
+        for order in (np.ascontiguousarray, functional.channels_last):
+            for size in (52, 19):
+                options = {"size": size, "mode": "bilinear"}
+                results.append(functional.interpolate(order(x), **options))
+                results.append(functional.interpolate_backward(results[-1], x.shape, **options))
+    return results
+
+
+def moved(x, weight, grad, pooled, num_threads):
+    """What copies."""
+    with using_threads(num_threads):
+        return [
+            functional.interpolate(x, scale_factor=2),
+            functional.pixel_shuffle(x, 2),
+            functional.pixel_unshuffle(functional.channels_last(x), 2),
+        ]
+
+
 SUMS = {
     "forward": conv,
     "grad_input": gradient((True, False, False)),
@@ -134,6 +157,7 @@ SUMS = {
     "tanh": activation("tanh"),
     "softmax": activation("softmax", axis=1),
     "log_softmax": activation("log_softmax", axis=-1),
+    "interpolate": resized,
 }
 ALL = SUMS | {
     "max_pool2d": lambda x, weight, grad, pooled, **options: list(
@@ -143,6 +167,7 @@ ALL = SUMS | {
     "group_norm": group_norm("C", 4),
     "group_norm, channels last": group_norm("channels_last", 4),
     "layer_norm": layer_norm,
+    "nearest, and pixel shuffle": moved,
 }
 
 

@@ -1,13 +1,16 @@
 """interpolate against a matrix for each axis, in exact fractions, and PyTorch."""
 
+import isas
 import numpy as np
 import pytest
 import reference_pointwise as reference
+from checks import using_threads
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import LAYOUTS, examples, lay_out
 
 import fastconv.functional as F
+from fastconv.functional._arrays import is_channels_last
 
 LINEAR = (None, "linear", "bilinear", "trilinear")
 SCALES = (0.3, 0.5, 0.75, 1, 1.0, 1.25, 1.6, 2, 2.5, 3)
@@ -84,6 +87,99 @@ def test_backward_is_the_transpose(problem, dtype, layout, seed):
     assert gx.shape == shape
     want = apply([matrix.T for matrix in matrices(shape, options, sizes)], g)
     np.testing.assert_allclose(gx, want, atol=1e-4 if dtype == "f" else 1e-12)
+
+
+# (shape, output sizes): fewer channels than lanes, whole vectors and parts of them; rows of several
+# tasks, and runs longer than those; rows that leave lanes empty.
+GRIDS = (
+    ((1, 1, 5), (11,)),
+    ((3, 5, 700), (1400,)),
+    ((1, 1, 5000), (7001,)),
+    ((2, 40, 900), (451,)),
+    ((1, 17, 3), (2900,)),
+    ((1, 2, 2900), (3,)),
+    ((2, 3, 9, 11), (18, 22)),
+    ((2, 16, 7, 10), (7, 20)),
+    ((1, 33, 12, 8), (5, 31)),
+    ((1, 7, 40, 70), (80, 140)),
+    ((2, 4, 3, 5, 7), (6, 10, 14)),
+    ((1, 19, 5, 4, 6), (2, 9, 6)),
+)
+
+
+@pytest.mark.parametrize("isa", isas.AVAILABLE)
+@pytest.mark.parametrize("dtype", ["f", "d"])
+@pytest.mark.parametrize(("shape", "sizes"), GRIDS)
+def test_every_build_order_and_number_of_threads(shape, sizes, dtype, isa):
+    """Values, gradients, and <interpolate(x), g> = <x, interpolate_backward(g)>."""
+    rng = np.random.default_rng(0)
+    # A place between two cells is as good as double has it.
+    eps = np.finfo(dtype).eps + max(shape + sizes) * np.finfo("d").eps
+    x = rng.integers(-9, 10, shape).astype(dtype)
+    g = rng.integers(-9, 10, (*shape[:2], *sizes)).astype(dtype)
+    for mode in ("nearest", LINEAR[len(sizes)]):
+        options = {"size": sizes, "mode": mode}
+        weights = matrices(shape, options, sizes)
+        transposed = [matrix.T for matrix in weights]
+        want, want_gx = apply(weights, x), apply(transposed, g)
+        room = 0 if mode == "nearest" else 9 * eps * apply(transposed, abs(g)).max()
+        for order in (np.ascontiguousarray, F.channels_last):
+            found = []
+            for num_threads in (1, 2, 3, 8):
+                with isas.using(isa), using_threads(num_threads):
+                    y = F.interpolate(order(x), **options)
+                    gx = F.interpolate_backward(order(g), shape, **options)
+                found.append(y.tobytes() + gx.tobytes())
+            assert len(set(found)) == 1
+            np.testing.assert_allclose(y, want, rtol=0, atol=min(room, 99 * eps))
+            np.testing.assert_allclose(gx, want_gx, rtol=0, atol=room)
+            assert is_channels_last(y) == is_channels_last(order(g))
+            assert is_channels_last(gx) == is_channels_last(order(x))
+            products = [np.vdot(y.astype("d"), g), np.vdot(x, gx.astype("d"))]
+            assert abs(products[0] - products[1]) <= room * abs(x).sum()
+
+
+@examples(200)
+@given(
+    problem=problems(),
+    channels=st.sampled_from((1, 2, 5, 16, 19, 64)),
+    dtype=st.sampled_from("fd"),
+    layout=st.sampled_from(LAYOUTS),
+    num_threads=st.sampled_from((1, 2, 3, 8)),
+    isa=st.sampled_from(isas.AVAILABLE),
+    seed=st.integers(0, 99),
+)
+def test_any_number_of_channels(problem, channels, dtype, layout, num_threads, isa, seed):
+    shape, options, sizes = problem
+    shape = (shape[0], channels, *shape[2:])
+    rng = np.random.default_rng(seed)
+    x = lay_out(rng.standard_normal(shape).astype(dtype), layout)
+    g = lay_out(rng.standard_normal((*shape[:2], *sizes)).astype(dtype), layout)
+    with isas.using(isa), using_threads(num_threads):
+        y, gx = F.interpolate(x, **options), F.interpolate_backward(g, shape, **options)
+    weights = matrices(shape, options, sizes)
+    rounding = 1e-4 if dtype == "f" else 1e-12
+    np.testing.assert_allclose(y, apply(weights, x), atol=rounding)
+    np.testing.assert_allclose(gx, apply([each.T for each in weights], g), atol=rounding)
+    products = np.vdot(y.astype("d"), g), np.vdot(x, gx.astype("d"))
+    np.testing.assert_allclose(*products, atol=rounding * (1 + x.size + g.size))
+
+
+@pytest.mark.parametrize("isa", isas.AVAILABLE)
+@pytest.mark.parametrize("dtype", ["f", "d"])
+@pytest.mark.parametrize("shape", [(1, 3, 7, 5), (2, 24, 9, 13)])
+def test_nearest_keeps_every_bit(shape, dtype, isa):
+    """Denormal numbers, -0 and the NaN of any payload among them."""
+    size = np.dtype(dtype).itemsize
+    bits = np.random.default_rng(0).integers(0, 256, (*shape, size), np.uint8)
+    x = bits.view(dtype)[..., 0]
+    x[..., 0, :2] = np.finfo(dtype).smallest_subnormal, -0.0
+    want = x.view(f"u{size}").repeat(2, 2).repeat(3, 3)
+    for order in (np.ascontiguousarray, F.channels_last):
+        for num_threads in (1, 3):
+            with isas.using(isa), using_threads(num_threads):
+                y = F.interpolate(order(x), scale_factor=(2, 3))
+            np.testing.assert_array_equal(y.view(f"u{size}"), want)
 
 
 @examples(150)

@@ -6,6 +6,7 @@ import isas
 import numpy as np
 import pytest
 import reference_pointwise as reference
+from checks import using_threads
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import LAYOUTS, examples, lay_out
@@ -44,6 +45,42 @@ def test_pixel_shuffle(factor, lead, space, dtype, layout):
     np.testing.assert_array_equal(F.pixel_unshuffle_backward(x, tuple(factor)), y)
     if layout == "channels_last" and min(shape) > 1:
         assert np.moveaxis(y, 1, -1).flags.c_contiguous
+
+
+@examples(150)
+@given(
+    factor=st.lists(st.sampled_from((1, 2, 2, 2, 3, 4, 5)), min_size=1, max_size=3),
+    lead=st.tuples(st.integers(1, 2), st.sampled_from((1, 2, 3, 8, 16, 21))),
+    space=st.tuples(st.integers(1, 4), st.integers(1, 4), st.sampled_from((1, 3, 8, 16, 37))),
+    dtype=dtypes,
+    layout=layouts,
+    num_threads=st.sampled_from((1, 2, 3, 8)),
+    isa=st.sampled_from(isas.AVAILABLE),
+)
+def test_pixel_shuffle_of_whole_vectors(factor, lead, space, dtype, layout, num_threads, isa):
+    """Every build, and every bit: random ones, the NaN of any payload and denormals among them."""
+    n, channels = lead
+    shape = (n, channels * math.prod(factor), *space[-len(factor) :])
+    numbers = np.arange(math.prod(shape)).reshape(shape)
+    places = reference.pixel_shuffle(numbers, factor)
+    unsigned = f"u{np.dtype(dtype).itemsize}"
+    bits = np.random.default_rng(0).integers(0, np.iinfo(unsigned).max, shape, unsigned)
+    x = lay_out(bits.view(dtype), layout)
+    with isas.using(isa), using_threads(num_threads):
+        y = F.pixel_shuffle(x, tuple(factor))
+        back = F.pixel_unshuffle(lay_out(y, layout), tuple(factor))
+    np.testing.assert_array_equal(y.view(unsigned), bits.ravel()[places])
+    np.testing.assert_array_equal(back.view(unsigned), bits)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 8, 4, 6), (8, 4, 6)])
+def test_the_second_axis_as_the_fastest_when_it_is_not_the_channels(shape):
+    x = np.moveaxis(np.random.default_rng(0).standard_normal(shape), 1, -1).copy()
+    x = np.moveaxis(x, -1, 1)
+    y = F.pixel_shuffle(x, 2)
+    want = F.pixel_shuffle(np.ascontiguousarray(x), 2)
+    np.testing.assert_array_equal(y, want)
+    np.testing.assert_array_equal(F.pixel_unshuffle(y, 2), x)
 
 
 @pytest.mark.parametrize("lead", [(), (2,), (2, 3)])

@@ -1,7 +1,7 @@
 """Resizing by neighbours: nearest, and linear along one to three spatial axes.
 
-Each axis by itself is a table: output cell o is (1 - f) of input cell `low` and f of the next one.
-With in and out cells, o lies in the input at
+Each axis by itself is a table: output cell o is (1 - f) of input cell `low` and f of the next one;
+the gradient goes by the transposed table.  With in and out cells, o lies in the input at
 
     o (in - 1) / (out - 1)              align_corners: the centres of the outer cells coincide
     (o + 1/2) in / out - 1/2            otherwise, their outer edges; at least 0
@@ -13,18 +13,20 @@ an axis that keeps its size.
 
 import math
 import operator
+from functools import lru_cache
 from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 
-from fastconv import _shapes
-from fastconv.functional import _arrays
+from fastconv import _kernels, _shapes, _threads
+from fastconv.functional import _arrays, _geometry, _passes, _pool
 
 __all__ = ["interpolate", "interpolate_backward"]
 
 LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}  # and the spatial axes that each is for
 NEAREST = ("nearest", "nearest-exact")
+REMEMBERED_CELLS = 4096  # of the larger axes the tables would fill memory
 
 
 def interpolate(
@@ -59,8 +61,8 @@ def interpolate(
     op = "interpolate"
     x = _arrays.as_array(op, "input", input)
     axes = _axes(op, x.shape, size, scale_factor, mode, align_corners, recompute_scale_factor)
-    # The last axis first: there cells are moved one by one, so it had better be short yet.
-    return _each_axis(_resample, op, x, axes[::-1])
+    tables = _tables(op, axes, x.dtype, transposed=False)
+    return _resample(op, x, tables, copies=mode in NEAREST)
 
 
 def interpolate_backward(
@@ -79,20 +81,33 @@ def interpolate_backward(
         raise TypeError(f"{op}: input_shape must be a tuple of integers, got {input_shape!r}")
     input_shape = tuple(_shapes.integer(op, "input_shape", each, 0) for each in input_shape)
     axes = _axes(op, input_shape, size, scale_factor, mode, align_corners, recompute_scale_factor)
-    expected = input_shape[:2] + tuple(len(table.low) for _, table in axes)
+    expected = input_shape[:2] + tuple(axis.out for axis in axes)
     if g.shape != expected:
         raise ValueError(
             f"{op}: grad_output must have the shape {expected} of the output, got {g.shape}"
         )
-    return _each_axis(_gather, op, g, axes)
+    return _resample(op, g, _tables(op, axes, g.dtype, transposed=True), copies=False)
+
+
+class _Axis(NamedTuple):
+    """What decides over the table of an axis."""
+
+    mode: str
+    size: int  # cells of the input
+    out: int  # of the output
+    scale: float | None  # None: as the sizes have it
+    align_corners: bool | None
 
 
 class _Table(NamedTuple):
-    """One axis: output cell o = (1 - fraction[o]) input[low[o]] + fraction[o] input[low[o] + 1]."""
+    """One axis for the kernel: each target cell is the weighted sum of a run of source cells.
 
-    size: int  # of the input
-    low: np.ndarray
-    fraction: np.ndarray | None  # None: all 0
+    target[t] = sum of weight[k] source[first[t] + k - start[t]] over start[t] <= k < start[t + 1]
+    """
+
+    first: np.ndarray
+    start: np.ndarray
+    weight: np.ndarray
 
 
 def check_interpolation(op, size, scale_factor, mode, align_corners, recompute_scale_factor):
@@ -124,7 +139,7 @@ def _as_tuple(value):
 
 
 def _axes(op, shape, size, scale_factor, mode, align_corners, recompute_scale_factor):
-    """(axis, table) for every spatial axis."""
+    """An `_Axis` for every spatial axis."""
     check_interpolation(op, size, scale_factor, mode, align_corners, recompute_scale_factor)
     space = shape[2:]
     ndim = len(space)
@@ -157,25 +172,61 @@ def _axes(op, shape, size, scale_factor, mode, align_corners, recompute_scale_fa
         if recompute_scale_factor:
             scales = (None,) * ndim
     _shapes.check_size(op, (*shape[:2], *sizes), 8)
+    return [
+        _Axis(mode, n, out, scale, align_corners)
+        for n, out, scale in zip(space, sizes, scales, strict=True)
+    ]
+
+
+def _tables(op, axes, dtype, transposed):
+    """The tables of the axes, or those of the gradient."""
     try:
-        tables = [
-            _table(mode, n, out, scale, align_corners)
-            for n, out, scale in zip(space, sizes, scales, strict=True)
+        return [
+            (_table if axis.size + axis.out > REMEMBERED_CELLS else _remembered_table)(
+                axis, dtype, transposed
+            )
+            for axis in axes
         ]
     except (MemoryError, ValueError) as error:  # ValueError: beyond what NumPy addresses
+        sizes = tuple(axis.out for axis in axes)
         raise MemoryError(f"{op}: no memory for sizes {sizes}: {error}") from None
-    return list(enumerate(tables, 2))
 
 
-def _table(mode, size, out, scale, align_corners):
-    cells = np.arange(out)
+def _table(axis, dtype, transposed):
+    low, fraction = _neighbours(*axis)
+    start = np.zeros(axis.out + 1, np.int64)
+    # The next cell only where it counts: 0 times infinity would be NaN.
+    np.cumsum(1 + (fraction > 0), out=start[1:])
+    weight = np.empty(start[-1], dtype)
+    weight[start[1:] - 1] = fraction
+    weight[start[:-1]] = 1 - fraction
+    table = _Table(low, start, weight)
+    return _transposed(table, axis.size) if transposed else table
+
+
+def _transposed(table, size):
+    """The same weights from target to source, `size` cells; the targets of a source follow on."""
+    counts = np.diff(table.start)
+    targets = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+    sources = np.arange(len(targets)) + np.repeat(table.first - table.start[:-1], counts)
+    order = np.argsort(sources, kind="stable")
+    start = np.zeros(size + 1, np.int64)
+    np.cumsum(np.bincount(sources, minlength=size), out=start[1:])
+    # What no target reads has an empty run where the one of the next source begins.
+    first = np.append(targets[order], len(counts))[start[:-1]]
+    return _Table(first, start, table.weight[order])
+
+
+def _neighbours(mode, size, out, scale, align_corners):
+    """(low, fraction) of every output cell, which both ascend, the second for equal low."""
+    cells = np.arange(out, dtype=np.int64)
     if mode in NEAREST:
         twice_half = mode == "nearest-exact"
         if scale is None:  # in integers, so that no rounding moves a cell
             low = (2 * cells + twice_half) * size // (2 * out)
         else:
-            low = np.floor((cells + twice_half / 2) / scale).astype(np.intp)
-        return _Table(size, np.minimum(low, size - 1), None)
+            low = np.floor((cells + twice_half / 2) / scale).astype(np.int64)
+        return np.minimum(low, size - 1), np.zeros(out)
     if out == size:
         position = cells.astype(float)
     elif align_corners:
@@ -183,71 +234,28 @@ def _table(mode, size, out, scale, align_corners):
     else:
         step = size / out if scale is None else 1 / scale
         position = np.maximum((cells + 0.5) * step - 0.5, 0)
-    low = np.minimum(position.astype(np.intp), size - 1)
-    return _Table(size, low, np.where(low < size - 1, position - low, 0.0))
+    low = np.minimum(position.astype(np.int64), size - 1)
+    return low, np.where(low < size - 1, position - low, 0.0)
 
 
-def _each_axis(function, op, x, axes):
-    """Applied for one axis after the other; channels that lie last are moved as a whole."""
+_remembered_table = lru_cache(_geometry.REMEMBERED)(_table)
+# Of the axes that an array lacks.
+ONE_CELL = {
+    dtype: _table(_Axis("nearest", 1, 1, None, None), dtype, False) for dtype in _arrays.FLOATS
+}
+
+
+def _resample(op, x, tables, copies):
+    """The kernel's pass, in the memory order of x; `copies`: every target is one source."""
     last = _arrays.is_channels_last(x)
-    if last:
-        x = np.moveaxis(x, 1, -1)
-    for axis, table in axes:
-        x = function(op, x, axis - last, table)
-    return np.moveaxis(x, -1, 1) if last else x
-
-
-def _resample(op, x, axis, table):
-    y = _take(op, x, axis, table.low)
-    if table.fraction is None:
+    shape = x.shape[:2] + tuple(len(table.first) for table in tables)
+    y = _arrays.empty_in_order(op, shape, x.dtype, last)
+    if not y.size:
         return y
-    y *= _weights(1 - table.fraction, x, axis)
-    # Only where the next cell counts: 0 times infinity would be NaN.
-    mixed = np.flatnonzero(table.fraction)
-    nexts = _take(op, x, axis, table.low[mixed] + 1)
-    nexts *= _weights(table.fraction[mixed], x, axis)
-    y[_at(axis, mixed)] += nexts
+    threads = _threads.effective(op, None, _passes.WORK * max(x.size, y.size))
+    if _kernels.resample[x.dtype.char].resample(
+        np.ascontiguousarray(_pool.lines(x, last)), _pool.lines(y, last),
+        *_pool.three(tables, ONE_CELL[x.dtype]), copies, threads,
+    ):  # fmt: skip
+        raise MemoryError(f"{op}: no memory for lines of {x.shape}")
     return y
-
-
-def _gather(op, g, axis, table):
-    """The transpose of `_resample`."""
-    if table.fraction is None:
-        return _sum_by_cell(op, g, axis, table.low, table.size)
-    y = _sum_by_cell(op, g * _weights(1 - table.fraction, g, axis), axis, table.low, table.size)
-    mixed = np.flatnonzero(table.fraction)
-    nexts = g[_at(axis, mixed)] * _weights(table.fraction[mixed], g, axis)
-    y += _sum_by_cell(op, nexts, axis, table.low[mixed] + 1, table.size)
-    return y
-
-
-def _at(axis, cells):
-    """The index of ascending `cells` of an axis: a slice, and so a view, where there is no gap."""
-    if len(cells) and cells[-1] - cells[0] == len(cells) - 1:
-        cells = slice(cells[0], cells[-1] + 1)
-    return (slice(None),) * axis + (cells,)
-
-
-def _take(op, x, axis, cells):
-    shape = (*x.shape[:axis], len(cells), *x.shape[axis + 1 :])
-    y = _arrays.empty(op, shape, x.dtype, x)
-    np.take(x, cells, axis, out=y, mode="clip")  # in range anyway; "raise" would make a copy
-    return y
-
-
-def _sum_by_cell(op, g, axis, cells, size):
-    """Adds up the slices of g that belong to one cell; `cells` ascend."""
-    shape = (*g.shape[:axis], size, *g.shape[axis + 1 :])
-    y = _arrays.empty(op, shape, g.dtype, g)
-    y[...] = 0
-    starts = np.flatnonzero(np.diff(cells, prepend=-1))
-    counts = np.diff(starts, append=len(cells))
-    for nth in range(counts.max(initial=0)):
-        starts = starts[counts > nth]
-        counts = counts[counts > nth]
-        y[_at(axis, cells[starts])] += _take(op, g, axis, starts + nth)
-    return y
-
-
-def _weights(values, x, axis):
-    return values.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - axis - 1))

@@ -1,11 +1,13 @@
 """Functions that move values: pixel shuffle, and sliding windows as columns."""
 
 import math
+import operator
+from functools import lru_cache
 
 import numpy as np
 
-from fastconv import _shapes
-from fastconv.functional import _arrays, _order
+from fastconv import _kernels, _shapes
+from fastconv.functional import _arrays, _geometry, _order, _passes
 
 __all__ = [
     "channels_last",
@@ -129,11 +131,8 @@ def _shuffle(op, array, factor):
             f"{op}: the channels must be a multiple of {math.prod(factor)}, got shape {x.shape}"
         )
     channels = x.shape[lead] // math.prod(factor)
-    space = x.shape[lead + 1 :]
-    larger = tuple(map(int.__mul__, space, factor))
-    y = _arrays.empty(op, (*x.shape[:lead], channels, *larger), x.dtype, x)
-    _pixels(y, space, factor)[...] = x.reshape(*x.shape[:lead], channels, *factor, *space)
-    return y
+    larger = map(operator.mul, x.shape[lead + 1 :], factor)
+    return _move_pixels(op, x, (*x.shape[:lead], channels, *larger), factor, to_pixels=True)
 
 
 def _unshuffle(op, array, factor):
@@ -145,19 +144,45 @@ def _unshuffle(op, array, factor):
             f"got shape {x.shape}"
         )
     channels = x.shape[lead] * math.prod(factor)
-    space = tuple(map(int.__floordiv__, x.shape[lead + 1 :], factor))
-    y = _arrays.empty(op, (*x.shape[:lead], channels, *space), x.dtype, x)
-    y.reshape(*x.shape[: lead + 1], *factor, *space)[...] = _pixels(x, space, factor)
+    space = map(operator.floordiv, x.shape[lead + 1 :], factor)
+    return _move_pixels(op, x, (*x.shape[:lead], channels, *space), factor, to_pixels=False)
+
+
+def _move_pixels(op, x, shape, factor, to_pixels):
+    """Between (*, C rd rh rw, D, H, W) and (*, C, D rd, H rh, W rw), to these if `to_pixels`."""
+    last = x.ndim == len(factor) + 2 and _arrays.is_channels_last(x)
+    y = _arrays.empty_in_order(op, shape, x.dtype, last)
+    if not y.size:
+        return y
+    source, target = map(_arrays.channels_to_end, (x, y)) if last else (x, y)
+    # The lines of cells that take turns are those of pixels; and of channels where these are last.
+    _kernels.resample[x.dtype.char].shuffle(
+        np.ascontiguousarray(source).reshape(-1), target.reshape(-1),
+        *_lines(x.shape if to_pixels else shape, factor, last), to_pixels != last,
+        _passes.threads_for(op, None, x),
+    )  # fmt: skip
     return y
 
 
-def _pixels(array, space, factor):
-    """Views (*, C, H rh, W rw) as (*, C, rh, rw, H, W)."""
-    lead = array.ndim - len(space)
-    pairs = [each for pair in zip(space, factor, strict=True) for each in pair]
-    split = array.reshape(*array.shape[:lead], *pairs)
-    factors, sizes = range(lead + 1, split.ndim, 2), range(lead, split.ndim, 2)
-    return split.transpose(*range(lead), *factors, *sizes)
+@lru_cache(_geometry.REMEMBERED)
+def _lines(shape, factor, last):
+    """What the kernel wants of (*, C rd rh rw, D, H, W): sizes and steps of the lines, their rows
+    and the length of these.
+    """
+    lead = len(shape) - len(factor) - 1
+    outer, c = math.prod(shape[:lead]), shape[lead] // math.prod(factor)
+    d, h, w = (1,) * (3 - len(factor)) + shape[lead + 1 :]
+    rd, rh, rw = factor = (1,) * (3 - len(factor)) + factor
+    if not last:
+        plane = d * h * w
+        sizes = outer * c, d, rd, h, rh
+        steps = rd * rh * rw * plane, h * w, rh * rw * plane, w, rw * plane
+        return sizes, steps, np.arange(rw, dtype=np.int64) * plane, w
+    row = w * rw * c  # of the pixels
+    sizes = outer, d, h, w, 1
+    steps = d * rd * h * rh * row, rd * h * rh * row, rh * row, rw * c, 0
+    rows = np.indices(factor, np.int64).reshape(3, -1).T @ (h * rh * row, row, c)
+    return sizes, steps, rows, c
 
 
 class _Windows:
