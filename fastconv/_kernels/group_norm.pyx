@@ -149,8 +149,8 @@ cdef void find_factors(const groups_t* p, idx_t group) noexcept nogil:
     mean = mean / p.parts
     for i in range(at, at + p.parts):
         apart = p.sums[i] - mean
-        variance = variance + (p.others[i] / p.count + apart * apart)
-    inverse = 1 / sqrt(variance / p.parts + p.eps)
+        variance = variance + (p.others[i] + apart * apart * p.count)
+    inverse = 1 / sqrt(variance / (p.count * p.parts) + p.eps)
     p.mean[group], p.inverse[group] = <real> mean, <real> inverse
     at = image * p.scaling.channels
     for c in range(begin, begin + p.size):
@@ -178,7 +178,7 @@ cdef void find_gradients(const groups_t* p, idx_t group) noexcept nogil:
     cdef idx_t image = group // p.groups, begin = group % p.groups * p.size, c
     cdef double* sums = p.sums + image * p.shape.of_run * p.shape.channels
     cdef double* others = p.others + image * p.shape.of_run * p.shape.channels
-    cdef double total = 0, crossed = 0, wide = p.inverse[group], count = p.count * p.size, weight
+    cdef double total = 0, crossed = 0, wide = p.inverse[group], by, term, weight
     for c in range(begin, begin + p.size):
         weight = 1 if p.weight == NULL else p.weight[c]
         total = total + weight * sums[c]
@@ -186,10 +186,11 @@ cdef void find_gradients(const groups_t* p, idx_t group) noexcept nogil:
         others[c] = others[c] * wide
         p.of_g[image * p.shape.channels + c] = <real> (weight * wide)
     # What a change of one value does to the mean and to the variance.
+    by = -wide * wide * wide * (crossed / (p.count * p.size))
+    term = -wide * (total / (p.count * p.size))
     begin = begin + image * p.shape.channels
     for c in range(begin, begin + p.size):
-        p.by[c] = <real> (-wide * wide * wide * (crossed / count))
-        p.term[c] = <real> (-wide * (total / count))
+        p.by[c], p.term[c] = <real> by, <real> term
 
 
 cdef void find(const groups_t* p, idx_t begin, idx_t end) noexcept nogil:
@@ -247,6 +248,27 @@ cdef void run(const groups_t* p, int num_threads) noexcept nogil:
         set_float_mode(mode)
 
 
+cdef void spread_means(const groups_t* p) noexcept nogil:
+    """Those of the groups, to each of their channels."""
+    cdef idx_t group, c
+    for group in range(p.images * p.groups):
+        for c in range(group * p.size, (group + 1) * p.size):
+            p.middle[c] = p.mean[group]
+
+
+cdef void add_images(const groups_t* p, real* of_weight, real* of_bias) noexcept nogil:
+    """The gradients of weight and bias, from the sums of the images."""
+    cdef idx_t image, c, step = p.shape.of_run * p.shape.channels
+    cdef double* sums = p.sums
+    cdef double* others = p.others
+    for image in range(1, p.images):
+        for c in range(p.shape.channels):
+            sums[c] = sums[c] + sums[image * step + c]
+            others[c] = others[c] + others[image * step + c]
+    for c in range(p.shape.channels):
+        of_weight[c], of_bias[c] = <real> others[c], <real> sums[c]
+
+
 def normalize(const real[:, :, ::1] x, idx_t images, idx_t groups, const real[::1] weight,
               const real[::1] bias, double eps, real[:, :, ::1] y, real[:, ::1] saved,
               real[:, ::1] factors, int num_threads):
@@ -277,22 +299,14 @@ def normalize_backward(const real[:, :, ::1] g, const real[:, :, ::1] x, idx_t i
     saved: what `normalize` found; factors: as there.
     """
     cdef groups_t p = describe(x, g, images, groups, weight, saved, grad, factors)
-    cdef idx_t step = p.shape.of_run * p.shape.channels, image, c
-    cdef double of_weight, of_bias
     cdef unsigned mode
     if p.sums == NULL:
         return NO_MEMORY
     with nogil:
-        for c in range(images * p.shape.channels):
-            p.middle[c] = p.mean[c // p.size]
+        spread_means(&p)
         run(&p, num_threads)
         mode = set_float_mode(KEEP_DENORMALS)
-        for c in range(p.shape.channels):
-            of_weight = of_bias = 0
-            for image in range(images):
-                of_weight = of_weight + p.others[image * step + c]
-                of_bias = of_bias + p.sums[image * step + c]
-            of_affine[0, c], of_affine[1, c] = <real> of_weight, <real> of_bias
+        add_images(&p, &of_affine[0, 0], &of_affine[1, 0])
         set_float_mode(mode)
     free(p.sums)
     return OK
