@@ -39,6 +39,15 @@ from fastconv._kernels.types cimport (
     lane_index, odd_lanes, pick_lanes, prefetch, prefetch_lines, real, set_float_mode, splat, vec,
 )
 
+cdef extern from *:
+    """
+    /* Arrays of vectors are registers only when loops over them have constant bounds. */
+    #if defined(__GNUC__)
+    #undef CYTHON_INLINE
+    #define CYTHON_INLINE inline __attribute__((always_inline))
+    #endif
+    """
+
 cdef enum:
     OK = 0
     NO_MEMORY = 1
@@ -106,13 +115,13 @@ def resample(const real[:, :, :, :, ::1] x, real[:, :, :, :, ::1] y, d, h, w, bi
     return OK if scratch != NULL else NO_MEMORY
 
 
-def shuffle(const real[::1] source, real[::1] target, sizes, steps, const int64_t[::1] rows,
-            idx_t length, bint pack, int num_threads):
+def shuffle(const real[::1] source, real[::1] target, sizes, packed_steps, spread_steps,
+            const int64_t[::1] rows, idx_t length, bint pack, int num_threads):
     """Between packed lines, of cells that take turns, and spread ones, of cells in rows.
 
-    Cell j of row i of a line is packed[j * len(rows) + i], behind the lines before it, and
-    spread[rows[i] + j], j < length, behind the sum of the line's indices, below `sizes`, times
-    `steps`, five of each.  `pack`: the source is the spread one, else the packed one.
+    Cell j of row i of a line is packed[j * len(rows) + i] and spread[rows[i] + j], j < length, each
+    behind the sum of the line's indices, below `sizes`, times its steps; five of all these.
+    `pack`: the source is the spread one, else the packed one.
     """
     cdef shuffle_t p
     cdef idx_t i, part, parts, lines = 1
@@ -121,7 +130,7 @@ def shuffle(const real[::1] source, real[::1] target, sizes, steps, const int64_
         p.packed, p.spread = p.spread, p.packed
     p.row, p.rows, p.length, p.pack = &rows[0], rows.shape[0], length, pack
     for i in range(AXES):
-        p.size[i], p.step[i] = sizes[i], steps[i]
+        p.size[i], p.packed_step[i], p.spread_step[i] = sizes[i], packed_steps[i], spread_steps[i]
         lines *= p.size[i]
     parts = min(lines, <idx_t> (PARTS * num_threads))
     # Moves alone, to which no floating-point mode matters.
