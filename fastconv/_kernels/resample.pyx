@@ -13,8 +13,8 @@
 #    that stays in the first-level cache; then pixel for pixel along the width, in vectors over a
 #    pixel's channels (resample_rows.pxi).
 #
-# c) Where a pixel has fewer channels than a vector has lanes, as it has one in a plane, the lines of
-#    as many target rows as there are lanes are turned: then a pixel is a cell of all these rows.
+# c) Where a pixel has fewer channels than a vector has lanes, as in a plane it has one, the lines
+#    of as many target rows as there are lanes are turned: then a pixel is a cell of all these rows.
 #    The result is turned back.  So vectors serve any table, whatever its weights and runs.
 #
 # d) A pixel shuffle turns lines of cells that lie in a few rows into one line where the rows take
@@ -94,8 +94,9 @@ def resample(const real[:, :, :, :, ::1] x, real[:, :, :, :, ::1] y, d, h, w, bi
     """Each cell of `y` as the tables of its three axes have it; returns OK or NO_MEMORY.
 
     x and y are (N, D, H, W, C), or (N * C, D, H, W, 1) of planes.  A table is (first, start,
-    weight): along its axis, target cell t is the sum over start[t] <= k < start[t + 1] of weight[k]
-    times source cell first[t] + k - start[t]; `first` ascends.  `copies`: each is one cell, times 1.
+    weight): along its axis, target cell t is the sum over start[t] <= k < start[t + 1] of
+    weight[k] times source cell first[t] + k - start[t]; `first` ascends.  `copies`: each is one
+    cell, times 1.
     """
     cdef resample_t p
     cdef char* scratch

@@ -116,7 +116,7 @@ cdef inline void blend(const real* x, idx_t outer_step, run_t outer, idx_t step,
 
 cdef const real* line_of(const resample_t* p, idx_t row, idx_t first, idx_t columns,
                          real* buffer) noexcept nogil:
-    """The columns from `first` on that a target row needs: in the source, or blended in `buffer`."""
+    """The columns from `first` on that a target row needs, in the source or blended in `buffer`."""
     cdef idx_t rest = row // p.h.cells, n = rest // p.d.cells
     cdef run_t d = run_of(&p.d, rest - n * p.d.cells), h = run_of(&p.h, row - rest * p.h.cells)
     cdef idx_t pitch = p.width * p.channels
