@@ -13,8 +13,8 @@
 #    that stays in the first-level cache; then pixel for pixel along the width, in vectors over a
 #    pixel's channels (resample_rows.pxi).
 #
-# c) Where a pixel has fewer channels than a vector has lanes, as it has one in a plane, the lines of
-#    as many target rows as there are lanes are turned: then a pixel is a cell of all these rows.
+# c) Where a pixel has fewer channels than a vector has lanes, as in a plane it has one, the lines
+#    of as many target rows as there are lanes are turned: then a pixel is a cell of all these rows.
 #    The result is turned back.  So vectors serve any table, whatever its weights and runs.
 #
 # d) A pixel shuffle turns lines of cells that lie in a few rows into one line where the rows take
@@ -38,6 +38,15 @@ from fastconv._kernels.types cimport (
     FLUSH_DENORMALS, KEEP_DENORMALS, LANES, even_lanes, idx_t, interleave_high, interleave_low,
     lane_index, odd_lanes, pick_lanes, prefetch, prefetch_lines, real, set_float_mode, splat, vec,
 )
+
+cdef extern from *:
+    """
+    /* Arrays of vectors are registers only when loops over them have constant bounds. */
+    #if defined(__GNUC__)
+    #undef CYTHON_INLINE
+    #define CYTHON_INLINE inline __attribute__((always_inline))
+    #endif
+    """
 
 cdef enum:
     OK = 0
@@ -85,8 +94,9 @@ def resample(const real[:, :, :, :, ::1] x, real[:, :, :, :, ::1] y, d, h, w, bi
     """Each cell of `y` as the tables of its three axes have it; returns OK or NO_MEMORY.
 
     x and y are (N, D, H, W, C), or (N * C, D, H, W, 1) of planes.  A table is (first, start,
-    weight): along its axis, target cell t is the sum over start[t] <= k < start[t + 1] of weight[k]
-    times source cell first[t] + k - start[t]; `first` ascends.  `copies`: each is one cell, times 1.
+    weight): along its axis, target cell t is the sum over start[t] <= k < start[t + 1] of
+    weight[k] times source cell first[t] + k - start[t]; `first` ascends.  `copies`: each is one
+    cell, times 1.
     """
     cdef resample_t p
     cdef char* scratch
@@ -106,13 +116,13 @@ def resample(const real[:, :, :, :, ::1] x, real[:, :, :, :, ::1] y, d, h, w, bi
     return OK if scratch != NULL else NO_MEMORY
 
 
-def shuffle(const real[::1] source, real[::1] target, sizes, steps, const int64_t[::1] rows,
-            idx_t length, bint pack, int num_threads):
+def shuffle(const real[::1] source, real[::1] target, sizes, packed_steps, spread_steps,
+            const int64_t[::1] rows, idx_t length, bint pack, int num_threads):
     """Between packed lines, of cells that take turns, and spread ones, of cells in rows.
 
-    Cell j of row i of a line is packed[j * len(rows) + i], behind the lines before it, and
-    spread[rows[i] + j], j < length, behind the sum of the line's indices, below `sizes`, times
-    `steps`, five of each.  `pack`: the source is the spread one, else the packed one.
+    Cell j of row i of a line is packed[j * len(rows) + i] and spread[rows[i] + j], j < length, each
+    behind the sum of the line's indices, below `sizes`, times its steps; five of all these.
+    `pack`: the source is the spread one, else the packed one.
     """
     cdef shuffle_t p
     cdef idx_t i, part, parts, lines = 1
@@ -121,7 +131,7 @@ def shuffle(const real[::1] source, real[::1] target, sizes, steps, const int64_
         p.packed, p.spread = p.spread, p.packed
     p.row, p.rows, p.length, p.pack = &rows[0], rows.shape[0], length, pack
     for i in range(AXES):
-        p.size[i], p.step[i] = sizes[i], steps[i]
+        p.size[i], p.packed_step[i], p.spread_step[i] = sizes[i], packed_steps[i], spread_steps[i]
         lines *= p.size[i]
     parts = min(lines, <idx_t> (PARTS * num_threads))
     # Moves alone, to which no floating-point mode matters.

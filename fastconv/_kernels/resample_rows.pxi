@@ -114,40 +114,71 @@ cdef inline void blend(const real* x, idx_t outer_step, run_t outer, idx_t step,
         e += LANES
 
 
-cdef inline const real* line_of(bint COPIES, const resample_t* p, idx_t row, idx_t first,
-                                idx_t columns, real* buffer) noexcept nogil:
-    """The columns from `first` on that a target row needs: in the source, or blended in `buffer`."""
+cdef const real* line_of(const resample_t* p, idx_t row, idx_t first, idx_t columns,
+                         real* buffer) noexcept nogil:
+    """The columns from `first` on that a target row needs, in the source or blended in `buffer`."""
     cdef idx_t rest = row // p.h.cells, n = rest // p.d.cells
     cdef run_t d = run_of(&p.d, rest - n * p.d.cells), h = run_of(&p.h, row - rest * p.h.cells)
     cdef idx_t pitch = p.width * p.channels
     cdef const real* x = p.x + ((n * p.depth + d.first) * p.height + h.first) * pitch
     x += first * p.channels
-    if COPIES or d.count == 1 and h.count == 1 and d.weight[0] == 1 and h.weight[0] == 1:
+    if d.count == 1 and h.count == 1 and d.weight[0] == 1 and h.weight[0] == 1:
         return x
     blend(x, p.height * pitch, d, pitch, h, buffer, columns * p.channels)
     return buffer
 
 
-cdef inline void blend_pixels(bint COPIES, table_t w, const real* line, idx_t first, idx_t begin,
-                              idx_t end, real* y, idx_t pixel) noexcept nogil:
-    """Target pixels begin..end, of `pixel` elements, of a line that begins with pixel `first`."""
+# Pixels begin..end, of `pixel` elements, of a target row, from a line that begins with source pixel
+# `first`.  Three functions, as gcc allots registers by function.
+
+cdef void copy_pixels(table_t w, const real* line, idx_t first, idx_t begin, idx_t end, real* y,
+                      idx_t pixel) noexcept nogil:
+    cdef idx_t t
+    for t in range(begin, end):
+        copy(y, line + (w.first[t] - first) * pixel, pixel)
+        y += pixel
+
+
+cdef void blend_pixels(table_t w, const real* line, idx_t first, idx_t begin, idx_t end, real* y,
+                       idx_t pixel) noexcept nogil:
     cdef real one = 1
     cdef run_t whole, run
-    cdef const real* x
     cdef idx_t t
     whole.first, whole.count, whole.weight = 0, 1, &one
     for t in range(begin, end):
         run = run_of(&w, t)
-        x = line + (run.first - first) * pixel
-        if COPIES:
-            copy(y, x, pixel)
-        else:
-            blend(x, 0, whole, pixel, run, y, pixel)
+        blend(line + (run.first - first) * pixel, 0, whole, pixel, run, y, pixel)
         y += pixel
 
 
-cdef inline void resample_task(bint COPIES, const resample_t* p, idx_t row, idx_t rows,
-                               idx_t begin, idx_t end, real* scratch) noexcept nogil:
+cdef void blend_vector_pixels(table_t w, const real* line, idx_t first, idx_t begin, idx_t end,
+                              real* y) noexcept nogil:
+    """Pixels that are one vector each: of turned planes."""
+    cdef const real* x
+    cdef vec total
+    cdef idx_t t, k
+    for t in range(begin, end):
+        x = line + (w.first[t] - first) * LANES
+        total = splat(0)
+        for k in range(w.start[t], w.start[t + 1]):
+            total = total + splat(w.weight[k]) * (<const vec*> x)[0]
+            x += LANES
+        (<vec*> y)[0] = total
+        y += LANES
+
+
+cdef inline void resample_pixels(const resample_t* p, const real* line, idx_t first, idx_t begin,
+                                 idx_t end, real* y, idx_t pixel) noexcept nogil:
+    if p.copies:
+        copy_pixels(p.w, line, first, begin, end, y, pixel)
+    elif pixel == LANES:
+        blend_vector_pixels(p.w, line, first, begin, end, y)
+    else:
+        blend_pixels(p.w, line, first, begin, end, y, pixel)
+
+
+cdef void resample_task(const resample_t* p, idx_t row, idx_t rows, idx_t begin, idx_t end,
+                        real* scratch) noexcept nogil:
     """Columns begin..end of target rows from `row` on."""
     cdef idx_t first = p.w.first[begin], columns = end_of(&p.w, end - 1) - first
     cdef idx_t pitch = p.w.cells * p.channels, count = columns * p.channels, i
@@ -157,28 +188,24 @@ cdef inline void resample_task(bint COPIES, const resample_t* p, idx_t row, idx_
     cdef const real* scratch_end = scratch + p.room
     cdef const real* line
     if p.at_once == 1:
-        line = line_of(COPIES, p, row, first, columns, scratch)
-        blend_pixels(COPIES, p.w, line, first, begin, end, y, p.channels)
+        line = line_of(p, row, first, columns, scratch)
+        resample_pixels(p, line, first, begin, end, y, p.channels)
         return
     for i in range(rows):
         # The squares below write to all rows at once, which the hardware does not foresee.
         prefetch_lines(y + i * pitch, (end - begin) * p.channels)
-        line = line_of(COPIES, p, row + i, first, columns, scratch + i * p.line)
+        line = line_of(p, row + i, first, columns, scratch + i * p.line)
         if line != scratch + i * p.line:
             copy(scratch + i * p.line, line, count)
     planes_to_pixels(scratch, p.line, 1, count, rows, scratch_end, turned, LANES)
-    blend_pixels(COPIES, p.w, turned, first, begin, end, target, p.channels * LANES)
+    resample_pixels(p, turned, first, begin, end, target, p.channels * LANES)
     pixels_to_planes(target, LANES, (end - begin) * p.channels, rows, scratch_end, y, pitch)
 
 
 cdef void resample_tasks(const resample_t* p, idx_t begin, idx_t end, real* scratch) noexcept nogil:
-    cdef idx_t task, row, column, column_end, rows
+    cdef idx_t task, row, column
     for task in range(begin, end):
         row = task // p.chunks * p.at_once
         column = task % p.chunks * p.chunk
-        column_end = min(column + p.chunk, p.w.cells)
-        rows = min(p.at_once, p.rows - row)
-        if p.copies:
-            resample_task(True, p, row, rows, column, column_end, scratch)
-        else:
-            resample_task(False, p, row, rows, column, column_end, scratch)
+        resample_task(p, row, min(p.at_once, p.rows - row), column,
+                      min(column + p.chunk, p.w.cells), scratch)

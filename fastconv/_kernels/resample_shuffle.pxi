@@ -12,8 +12,9 @@ cdef enum:
 cdef struct shuffle_t:
     real* packed
     real* spread
-    idx_t size[AXES]    # lines, as an array in C order, and from one to the next in `spread`
-    idx_t step[AXES]
+    idx_t size[AXES]    # lines, as an array in C order, and from one to the next
+    idx_t packed_step[AXES]
+    idx_t spread_step[AXES]
     const int64_t* row  # where the rows of a line begin in `spread`
     idx_t rows, length
     bint pack           # from spread to packed
@@ -107,24 +108,26 @@ cdef void shuffle_lines(const shuffle_t* p, idx_t begin, idx_t end) noexcept nog
     """Lines begin..end."""
     cdef idx_t index[AXES]
     cdef idx_t line, rest = begin, axis
-    cdef real* packed = p.packed + begin * p.rows * p.length
+    cdef real* packed = p.packed
     cdef real* spread = p.spread
     for axis in range(AXES - 1, -1, -1):
         index[axis] = rest % p.size[axis]
         rest = rest // p.size[axis]
-        spread += index[axis] * p.step[axis]
+        packed += index[axis] * p.packed_step[axis]
+        spread += index[axis] * p.spread_step[axis]
     for line in range(begin, end):
         if p.pack:
             shuffle_line(True, p, packed, spread)
         else:
             shuffle_line(False, p, packed, spread)
-        packed += p.rows * p.length
         axis = AXES - 1
         while axis >= 0:
             index[axis] += 1
-            spread += p.step[axis]
+            packed += p.packed_step[axis]
+            spread += p.spread_step[axis]
             if index[axis] < p.size[axis]:
                 break
-            spread -= p.size[axis] * p.step[axis]
+            packed -= p.size[axis] * p.packed_step[axis]
+            spread -= p.size[axis] * p.spread_step[axis]
             index[axis] = 0
             axis -= 1

@@ -155,34 +155,44 @@ def _move_pixels(op, x, shape, factor, to_pixels):
     if not y.size:
         return y
     source, target = map(_arrays.channels_to_end, (x, y)) if last else (x, y)
-    # The lines of cells that take turns are those of pixels; and of channels where these are last.
+    # Lines of cells that take turns are those of pixels; and of channels where these are last.
+    pack = to_pixels != last
     _kernels.resample[x.dtype.char].shuffle(
         np.ascontiguousarray(source).reshape(-1), target.reshape(-1),
-        *_lines(x.shape if to_pixels else shape, factor, last), to_pixels != last,
+        *_lines(x.shape if to_pixels else shape, factor, last, pack), pack,
         _passes.threads_for(op, None, x),
     )  # fmt: skip
     return y
 
 
 @lru_cache(_geometry.REMEMBERED)
-def _lines(shape, factor, last):
+def _lines(shape, factor, last, pack):
     """What the kernel wants of (*, C rd rh rw, D, H, W): sizes and steps of the lines, their rows
     and the length of these.
+
+    The lines are in the order of the target, as far as that is one.
     """
     lead = len(shape) - len(factor) - 1
     outer, c = math.prod(shape[:lead]), shape[lead] // math.prod(factor)
     d, h, w = (1,) * (3 - len(factor)) + shape[lead + 1 :]
     rd, rh, rw = factor = (1,) * (3 - len(factor)) + factor
-    if not last:
-        plane = d * h * w
-        sizes = outer * c, d, rd, h, rh
-        steps = rd * rh * rw * plane, h * w, rh * rw * plane, w, rw * plane
-        return sizes, steps, np.arange(rw, dtype=np.int64) * plane, w
-    row = w * rw * c  # of the pixels
-    sizes = outer, d, h, w, 1
-    steps = d * rd * h * rh * row, rd * h * rh * row, rh * row, rw * c, 0
-    rows = np.indices(factor, np.int64).reshape(3, -1).T @ (h * rh * row, row, c)
-    return sizes, steps, rows, c
+    row = w * rw * (c if last else 1)  # of the pixels
+    image = d * rd * h * rh * row
+    if last:
+        pixel = c * rd * rh * rw
+        sizes = outer, d, h, w, 1
+        packed = d * h * w * pixel, h * w * pixel, w * pixel, pixel, 0
+        spread = image, rd * h * rh * row, rh * row, rw * c, 0
+        rows = np.indices(factor, np.int64).reshape(3, -1).T @ (h * rh * row, row, c)
+        return sizes, packed, spread, rows, c
+    plane = d * h * w
+    sizes = outer * c, d, rd, h, rh
+    packed = image, rd * h * rh * row, h * rh * row, rh * row, row
+    spread = rd * rh * rw * plane, h * w, rh * rw * plane, w, rw * plane
+    if not pack:  # then channels are the target, plane after plane
+        order = 0, 2, 4, 1, 3
+        sizes, packed, spread = ([each[i] for i in order] for each in (sizes, packed, spread))
+    return sizes, packed, spread, np.arange(rw, dtype=np.int64) * plane, w
 
 
 class _Windows:
