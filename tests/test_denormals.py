@@ -98,9 +98,12 @@ def binary_cross_entropy(x, weight, grad, pooled, num_threads):
     )
 
 
-def of_tanh(x, weight, grad, pooled, num_threads):
+def of_outputs(x, weight, grad, pooled, num_threads):
     y = np.clip(x[::-1], -1, 1)
-    return [_passes.smooth("test", "of_tanh", y, x, num_threads=num_threads)]
+    return [
+        _passes.smooth("test", kind, y, x, num_threads=num_threads)
+        for kind in ("of_tanh", "of_sigmoid")
+    ]
 
 
 def activation(name, **options):
@@ -148,7 +151,7 @@ SUMS = {
     "cross_entropy": cross_entropy,
     "squares": squares,
     "binary_cross_entropy": binary_cross_entropy,
-    "the gradient of tanh by its output": of_tanh,
+    "the gradients of tanh and sigmoid by their outputs": of_outputs,
     "gelu": activation("gelu"),
     "gelu, tanh": activation("gelu", approximate="tanh"),
     "sigmoid": activation("sigmoid"),

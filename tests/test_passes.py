@@ -89,16 +89,21 @@ pairs = given(
 
 @examples(150)
 @pairs
-def test_gradient_of_tanh_by_its_output(pair, isa, factor, count):
-    g, y = alike(*pair)
-    y = np.tanh(y)
-    with isas.using(isa):
-        (got,) = threaded(lambda n: [_passes.smooth("test", "of_tanh", y, g, num_threads=n)])
-    with np.errstate(invalid="ignore"):
-        want = g * ((1 - y) * (1 + y))
-    np.testing.assert_allclose(got, want, rtol=4 * np.finfo(y.dtype).eps)
-    assert got.dtype == y.dtype
-    assert not y.size or is_channels_last(got) == is_channels_last(y)
+def test_gradients_by_what_came_out(pair, isa, factor, count):
+    g, x = alike(*pair)
+    with np.errstate(invalid="ignore", over="ignore"):
+        sigmoid = 1 / (1 + np.exp(-x))
+        cases = (
+            ("of_tanh", np.tanh(x), lambda y: (1 - y) * (1 + y)),
+            ("of_sigmoid", sigmoid, lambda y: y * (1 - y)),
+        )
+        for kind, y, slope in cases:
+            with isas.using(isa):
+                (got,) = threaded(lambda n: [_passes.smooth("test", kind, y, g, num_threads=n)])  # noqa: B023
+            want = g * slope(y)
+            np.testing.assert_allclose(got, want, rtol=4 * np.finfo(y.dtype).eps)
+            assert got.dtype == y.dtype
+            assert not y.size or is_channels_last(got) == is_channels_last(y)
 
 
 @examples(150)

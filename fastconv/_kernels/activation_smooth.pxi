@@ -17,21 +17,24 @@ cdef enum:
 
 cdef enum smooth_t:
     TANH
-    OF_TANH     # x is what came out of tanh; its gradient only
     SIGMOID
     SILU
     SOFTPLUS
     GELU
     GELU_TANH
+    # The gradients alone, x being what came out.
+    OF_TANH
+    OF_SIGMOID
 
 KINDS = {
     "tanh": <int> TANH,
-    "of_tanh": <int> OF_TANH,
     "sigmoid": <int> SIGMOID,
     "silu": <int> SILU,
     "softplus": <int> SOFTPLUS,
     "gelu": <int> GELU,
     "gelu_tanh": <int> GELU_TANH,
+    "of_tanh": <int> OF_TANH,
+    "of_sigmoid": <int> OF_SIGMOID,
 }
 
 
@@ -88,6 +91,8 @@ cdef inline vec slope_at(smooth_t KIND, const smooth_pass_t* p, vec x) noexcept 
     if KIND == TANH or KIND == OF_TANH:
         value = tanh_at(x) if KIND == TANH else x
         return (splat(1) - value) * (splat(1) + value)
+    if KIND == OF_SIGMOID:
+        return x * (splat(1) - x)
     if KIND == SIGMOID:
         value = sigmoid(x, &rest)
         return value * rest
@@ -136,8 +141,6 @@ cdef inline void smooth_either(smooth_t KIND, const smooth_pass_t* p, idx_t begi
 cdef void smooth_task(smooth_t kind, const smooth_pass_t* p, idx_t begin, idx_t end) noexcept nogil:
     if kind == TANH:
         smooth_either(TANH, p, begin, end)
-    elif kind == OF_TANH:
-        smooth_chunk(OF_TANH, True, p, begin, end)
     elif kind == SIGMOID:
         smooth_either(SIGMOID, p, begin, end)
     elif kind == SILU:
@@ -146,8 +149,12 @@ cdef void smooth_task(smooth_t kind, const smooth_pass_t* p, idx_t begin, idx_t 
         smooth_either(SOFTPLUS, p, begin, end)
     elif kind == GELU:
         smooth_either(GELU, p, begin, end)
-    else:
+    elif kind == GELU_TANH:
         smooth_either(GELU_TANH, p, begin, end)
+    elif kind == OF_TANH:
+        smooth_chunk(OF_TANH, True, p, begin, end)
+    else:
+        smooth_chunk(OF_SIGMOID, True, p, begin, end)
 
 
 def smooth(str kind, const real[::1] x, const real[::1] g, real[::1] y, double beta,

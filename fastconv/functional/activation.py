@@ -148,8 +148,11 @@ def log_softmax_backward(grad_output, input, axis=-1, *, num_threads=None):
 
 
 def _tanh_gradient(grad_output, output):
-    g = _arrays.as_like("tanh_backward", "grad_output", grad_output, output)
-    return _passes.smooth("tanh_backward", "of_tanh", output, g)
+    return _smooth("tanh_backward", "of_tanh", output, grad_output)
+
+
+def _sigmoid_gradient(grad_output, output):
+    return _smooth("sigmoid_backward", "of_sigmoid", output, grad_output)
 
 
 def _softmax_gradient(grad_output, output, axis, num_threads=None):
@@ -165,7 +168,7 @@ def _log_softmax_gradient(grad_output, output, axis, num_threads=None):
 
 
 def _smooth(op, kind, input, grad_output=None, num_threads=None):
-    """The activation, or its gradient."""
+    """An activation of the input, or its gradient."""
     x = _arrays.as_array(op, "input", input)
     g = None if grad_output is None else _arrays.as_like(op, "grad_output", grad_output, x)
     return _passes.smooth(op, kind, x, g, num_threads=num_threads)

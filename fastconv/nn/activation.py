@@ -7,6 +7,7 @@ import numpy as np
 from fastconv import functional as F
 from fastconv.functional.activation import (
     _log_softmax_gradient,
+    _sigmoid_gradient,
     _softmax_gradient,
     _tanh_gradient,
 )
@@ -83,18 +84,18 @@ class LeakyReLU(_Rectifier):
         return float(slope) if usual else None
 
 
-class Sigmoid(_Activation):
-    """1 / (1 + exp(-x))."""
-
-    function = staticmethod(F.sigmoid)
-    function_backward = staticmethod(F.sigmoid_backward)
-
-
 class Tanh(_OutputKept):
     """Hyperbolic tangent."""
 
     function = staticmethod(F.tanh)
     function_backward = staticmethod(_tanh_gradient)
+
+
+class Sigmoid(_OutputKept):
+    """1 / (1 + exp(-x))."""
+
+    function = staticmethod(F.sigmoid)
+    function_backward = staticmethod(_sigmoid_gradient)
 
 
 class SiLU(_Activation):
