@@ -1,6 +1,7 @@
 """What many tests do: call fastconv for a `Case` and compare, on so many threads."""
 
 from contextlib import contextmanager
+from threading import Lock
 from unittest import mock
 
 import isas
@@ -11,10 +12,17 @@ import fastconv
 from fastconv import _threads
 
 
+_patching = Lock()
+
+
 @contextmanager
 def using_threads(count):
-    """Inside, every call runs on so many threads, however small it is."""
-    with mock.patch.object(_threads, "SERIAL_WORK", 0), fastconv.num_threads(count):
+    """Inside, every call runs on so many threads, however small it is; one thread at a time."""
+    with (
+        _patching,  # of two patches at once, the second would restore what the first has set
+        mock.patch.object(_threads, "SERIAL_WORK", 0),
+        fastconv.num_threads(count),
+    ):
         yield
 
 

@@ -96,33 +96,63 @@ cdef inline void mean_vectors(int NV, const MeanPool* p, const real* x, idx_t od
         (<vec*> (y + v * LANES))[0] = sums[v] / splat(value)
 
 
-cdef inline idx_t mean_pixel(const MeanPool* p, idx_t n, idx_t od, idx_t oh, idx_t ow,
-                             real* y) noexcept nogil:
-    """The window of the channels that fill vectors; returns how many these are."""
-    cdef const real* x = p.x + at(p.x_step, n, 0, p.d.first[od], p.h.first[oh], p.w.first[ow])
-    cdef idx_t c = 0
-    if p.x_step[1] != 1 or p.y_step[1] != 1:
-        return 0
-    while c + 4 * LANES <= p.size[1]:
-        mean_vectors(4, p, x + c, od, oh, ow, y + c)
-        c += 4 * LANES
-    while c + LANES <= p.size[1]:
-        mean_vectors(1, p, x + c, od, oh, ow, y + c)
-        c += LANES
-    return c
+cdef void row_of_pixels(const MeanPool* p, idx_t n, idx_t od, idx_t oh, real* y,
+                        real* total) noexcept nogil:
+    """Lanes are channels: vectors of them in registers, others in `total`."""
+    cdef bint together = p.x_step[1] == 1 and p.y_step[1] == 1
+    cdef idx_t c, ow, d, h, w, i, rest
+    cdef const real* x
+    cdef real value
+    for ow in range(p.w.out):
+        x = p.x + at(p.x_step, n, 0, p.d.first[od], p.h.first[oh], p.w.first[ow])
+        c = 0
+        while together and c + 4 * LANES <= p.size[1]:
+            mean_vectors(4, p, x + c, od, oh, ow, y + c)
+            c += 4 * LANES
+        while together and c + LANES <= p.size[1]:
+            mean_vectors(1, p, x + c, od, oh, ow, y + c)
+            c += LANES
+        rest = p.size[1] - c
+        if rest > 0:
+            clear_every(total, 1, rest)
+            for d in range(p.d.first[od], p.d.end[od]):
+                for h in range(p.h.first[oh], p.h.end[oh]):
+                    x = p.x + at(p.x_step, n, c, d, h, p.w.first[ow])
+                    for w in range(p.w.end[ow] - p.w.first[ow]):
+                        add_lanes(total, 1, x + w * p.x_step[4], p.x_step[1], rest)
+            value = divisor(p, od, oh, ow)
+            for i in range(rest):
+                y[(c + i) * p.y_step[1]] = total[i] / value
+        y = y + p.y_step[4]
+
+
+cdef void row_of_planes(const MeanPool* p, idx_t n, idx_t c, idx_t od, idx_t oh, real* y,
+                        real* total) noexcept nogil:
+    """Lanes are columns: `total` holds the sum of some rows of x, from column `first` on, of which
+    a window adds up some elements."""
+    cdef idx_t ow = 0, ow_end, d, h, w, i, first, width
+    cdef real value
+    while ow < p.w.out:
+        ow_end = chunk_end(p, ow)
+        first = p.w.first[ow]
+        width = p.w.end[ow_end - 1] - first
+        clear_every(total, 1, width)
+        for d in range(p.d.first[od], p.d.end[od]):
+            for h in range(p.h.first[oh], p.h.end[oh]):
+                add_lanes(total, 1, p.x + at(p.x_step, n, c, d, h, first), p.x_step[4], width)
+        for i in range(ow, ow_end):
+            value = 0
+            for w in range(p.w.first[i] - first, p.w.end[i] - first):
+                value = value + total[w]
+            y[i * p.y_step[4]] = value / divisor(p, od, oh, i)
+        ow = ow_end
 
 
 cdef void mean_rows(const MeanPool* p, idx_t begin, idx_t end, real* total) noexcept nogil:
-    """Output rows begin..end, where a row is an (n, c, od, oh), or an (n, od, oh) by channel.
-
-    Column lanes: `total` holds the sum of some rows of x, from column `first` on; a window adds up
-    some of its elements.  Channel lanes: `total` holds the sum of a window for each channel.
-    """
+    """Output rows begin..end, where a row is an (n, c, od, oh), or an (n, od, oh) by channel."""
     cdef idx_t planes = 1 if p.by_channel else p.size[1]
-    cdef idx_t row, rest, n, c, od, oh, ow, ow_end, d, h, w, i, first, width
-    cdef const real* x
+    cdef idx_t row, rest, n, c, od, oh
     cdef real* y
-    cdef real value
     for row in range(begin, end):
         rest = row // p.h.out
         oh = row - rest * p.h.out
@@ -132,33 +162,10 @@ cdef void mean_rows(const MeanPool* p, idx_t begin, idx_t end, real* total) noex
         n = rest // planes
         c = rest - n * planes
         y = p.y + at(p.y_step, n, c, od, oh, 0)
-        ow = 0
-        while ow < p.w.out:
-            ow_end = ow + 1 if p.by_channel else chunk_end(p, ow)
-            first = p.w.first[ow]
-            width = p.w.end[ow_end - 1] - first
-            if p.by_channel:
-                c = mean_pixel(p, n, od, oh, ow, y + ow * p.y_step[4])
-            clear_every(total, 1, p.size[1] - c if p.by_channel else width)
-            for d in range(p.d.first[od], p.d.end[od]):
-                for h in range(p.h.first[oh], p.h.end[oh]):
-                    x = p.x + at(p.x_step, n, c, d, h, first)
-                    if p.by_channel:
-                        for w in range(width):
-                            add_lanes(total, 1, x + w * p.x_step[4], p.x_step[1], p.size[1] - c)
-                    else:
-                        add_lanes(total, 1, x, p.x_step[4], width)
-            if p.by_channel:
-                value = divisor(p, od, oh, ow)
-                for i in range(p.size[1] - c):
-                    y[(c + i) * p.y_step[1] + ow * p.y_step[4]] = total[i] / value
-            else:
-                for i in range(ow, ow_end):
-                    value = 0
-                    for w in range(p.w.first[i] - first, p.w.end[i] - first):
-                        value = value + total[w]
-                    y[i * p.y_step[4]] = value / divisor(p, od, oh, i)
-            ow = ow_end
+        if p.by_channel:
+            row_of_pixels(p, n, od, oh, y, total)
+        else:
+            row_of_planes(p, n, c, od, oh, y, total)
 
 
 cdef void spread(const MeanPool* p, idx_t begin, idx_t end, real* share) noexcept nogil:
