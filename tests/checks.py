@@ -11,7 +11,6 @@ import torch_peer
 import fastconv
 from fastconv import _threads
 
-
 _patching = Lock()
 
 
