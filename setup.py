@@ -24,7 +24,8 @@ FAMILIES = (
     "winograd",
 )  # fmt: skip
 SHARED = (
-    "types.pxd", "openmp.pxd", "shares.pxi", "cells.pxi", "vec.h", "vec_scalar.h", "float_mode.h",
+    "types.pxd", "openmp.pxd", "shares.pxi", "cells.pxi", "parts.pxi", "vec.h", "vec_scalar.h",
+    "float_mode.h",
 )  # fmt: skip
 INCLUDE = "fastconv/include"
 # What the modules that the C interface calls have in common with it.

@@ -47,10 +47,6 @@ cdef enum:
     OWNED_CHANNELS = 64   # planes of one owner where channels are lanes: whole cache lines
 
 
-cdef inline idx_t ceil_div(idx_t a, idx_t b) noexcept nogil:
-    return (a + b - 1) // b
-
-
 cdef inline idx_t at(
     const idx_t* step, idx_t n, idx_t c, idx_t d, idx_t h, idx_t w
 ) noexcept nogil:
@@ -71,12 +67,8 @@ cdef inline void clear_every(real* x, idx_t step, idx_t count) noexcept nogil:
             x[i * step] = 0
 
 
-cdef inline idx_t part_begin(idx_t part, idx_t parts, idx_t items) noexcept nogil:
-    """Where a part of the items begins, and the part before ends; the parts are nearly equal."""
-    return part * (items // parts) + min(part, items % parts)
-
-
 include "cells.pxi"
+include "parts.pxi"
 include "pool_max.pxi"
 include "pool_mean.pxi"
 include "pool_tiles.pxi"
