@@ -344,6 +344,15 @@ def within_examples(shapes):
     )
 
 
+def normalized(call, x, isa):
+    """What the call returns for any number of threads; output and grad_input have x's order."""
+    with isas.using(isa):
+        got = threaded(call, (1, 2, 3, 8))
+    last = is_channels_last(as_array("test", "input", x))
+    assert [is_channels_last(each) for each in (got[0], got[3])] == [last, last]
+    return got
+
+
 @examples(200)
 @within_examples(GROUPED)
 def test_group_norm(shape, count, layouts, dtype, affine, mean, eps, isa, seed):
@@ -360,11 +369,7 @@ def test_group_norm(shape, count, layouts, dtype, affine, mean, eps, isa, seed):
             laid_g, laid_x, groups, weight, saved, num_threads=num_threads
         )  # fmt: skip
 
-    with isas.using(isa):
-        got = threaded(call, (1, 2, 3, 8))
-    for each in (got[0], got[3]):
-        last = is_channels_last(as_array("test", "input", laid_x))
-        assert is_channels_last(each) == last
+    got = normalized(call, laid_x, isa)
     wide = x.astype("d").reshape(shape[0], groups, -1)
     means, inverse = wide.mean(-1), 1 / np.sqrt(wide.var(-1) + eps)
     column = (-1, *(1,) * (len(shape) - 2))
@@ -397,11 +402,7 @@ def test_layer_norm(shape, count, layouts, dtype, affine, mean, eps, isa, seed):
             laid_g, laid_x, over, weight, saved, num_threads=num_threads
         )  # fmt: skip
 
-    with isas.using(isa):
-        got = threaded(call, (1, 2, 3, 8))
-    for each in (got[0], got[3]):
-        last = is_channels_last(as_array("test", "input", laid_x))
-        assert is_channels_last(each) == last
+    got = normalized(call, laid_x, isa)
     axes = tuple(range(len(shape) - len(over), len(shape)))
     wide = x.astype("d")
     means = wide.mean(axes, keepdims=True)

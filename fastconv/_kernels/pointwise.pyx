@@ -50,6 +50,17 @@ include "lanes.pxi"
 
 # ------------------------------------------------------------------------------------ losses
 
+cdef void put_together(const double* sums, idx_t chunks, double count, real* mean) noexcept nogil:
+    """The sums of all chunks, in order, over `count`."""
+    cdef unsigned mode = set_float_mode(FLUSH_DENORMALS)
+    cdef double total = 0
+    cdef idx_t i
+    for i in range(chunks):
+        total = total + sums[i]
+    mean[0] = <real> (total / count)
+    set_float_mode(mode)
+
+
 cdef double squares_chunk(const real* a, const real* b, real factor, real* y,
                           idx_t n) noexcept nogil:
     cdef double sums[LANES]
@@ -91,7 +102,6 @@ def squares(const real[::1] a, const real[::1] b, double factor, double count, r
     cdef const real* second = &b[0] if size else NULL
     cdef real* apart = &y[0] if size and y is not None else NULL
     cdef double* sums = <double*> malloc(max(chunks, <idx_t> 1) * sizeof(double))
-    cdef double total = 0
     cdef unsigned mode
     if sums == NULL:
         return NO_MEMORY
@@ -101,11 +111,7 @@ def squares(const real[::1] a, const real[::1] b, double factor, double count, r
                                 apart + i * CHUNK if apart != NULL else NULL,
                                 min(<idx_t> CHUNK, size - i * CHUNK))
         set_float_mode(mode)
-    mode = set_float_mode(FLUSH_DENORMALS)
-    for i in range(chunks):
-        total = total + sums[i]
-    mean[0] = <real> (total / count)
-    set_float_mode(mode)
+    put_together(sums, chunks, count, &mean[0])
     free(sums)
     return OK
 
@@ -166,7 +172,6 @@ def binary_cross_entropy(const real[::1] x, const real[::1] target, const real[:
     """
     cdef idx_t size = x.shape[0], chunks = (size + CHUNK - 1) // CHUNK, i
     cdef double* sums = <double*> malloc(max(chunks, <idx_t> 1) * sizeof(double))
-    cdef double total = 0
     cdef unsigned mode
     cdef binary_t p
     if sums == NULL:
@@ -181,11 +186,7 @@ def binary_cross_entropy(const real[::1] x, const real[::1] target, const real[:
         mode = set_float_mode(FLUSH_DENORMALS)
         sums[i] = binary_chunk(&p, i * CHUNK, min(size, (i + 1) * CHUNK))
         set_float_mode(mode)
-    mode = set_float_mode(FLUSH_DENORMALS)
-    for i in range(chunks):
-        total = total + sums[i]
-    mean[0] = <real> (total / count)
-    set_float_mode(mode)
+    put_together(sums, chunks, count, &mean[0])
     free(sums)
     return OK
 
