@@ -19,6 +19,8 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = "fastconv/_kernels"
+# Cython's views of arrays, which every module uses: compiled once rather than in each.
+VIEWS = "fastconv._kernels._cyutility"
 FAMILIES = (
     "activation", "conv", "group_norm", "norm", "pointwise", "pool", "resample", "sparse",
     "winograd",
@@ -78,6 +80,23 @@ def included(*parts):
     return sorted(str(path) for part in parts for path in Path(KERNELS).glob(f"{part}_*.pxi"))
 
 
+def single_modules():
+    """The modules that every instruction set and element type have in common."""
+    return [
+        Extension(VIEWS, []),
+        *(
+            Extension(
+                f"fastconv._kernels.{name}",
+                [f"{KERNELS}/{name}.pyx"],
+                include_dirs=[KERNELS, INCLUDE],
+                depends=[f"{KERNELS}/{header}" for header in SHARED]
+                + ([*INTERFACE, *included("capi")] if name == "capi" else []),
+            )
+            for name in ("augment", "capi", "cpu", "loss", "memory")
+        ),
+    ]
+
+
 def variants():
     """One extension for each family, instruction set and element type.
 
@@ -121,7 +140,9 @@ class BuildKernels(build_ext):
             [*self.distribution.ext_modules, *variants()],
             compiler_directives=DIRECTIVES,
             include_path=[".", KERNELS],
+            shared_utility_qualified_name=VIEWS,
             build_dir="build",
+            nthreads=os.cpu_count(),
         )
         if LIMITED_API:
             version = "0x{:02X}{:02X}0000".format(*LIMITED_API)
@@ -173,22 +194,15 @@ class BuildKernels(build_ext):
                 return False
 
 
-setup(
-    # The benchmark's one folder is also the package behind `fastconv bench`.
-    packages=[*find_packages(include=["fastconv*"]), "fastconv.bench"],
-    package_dir={"fastconv.bench": "bench"},
-    ext_modules=[
-        Extension(
-            f"fastconv._kernels.{name}",
-            [f"{KERNELS}/{name}.pyx"],
-            include_dirs=[KERNELS, INCLUDE],
-            depends=[f"{KERNELS}/{header}" for header in SHARED]
-            + ([*INTERFACE, *included("capi")] if name == "capi" else []),
-        )
-        for name in ("augment", "capi", "cpu", "loss", "memory")
-    ],
-    cmdclass={"build_ext": BuildKernels},
-    options={"bdist_wheel": {"py_limited_api": "cp{}{}".format(*LIMITED_API)}}
-    if LIMITED_API
-    else {},
-)
+# Cython translates in processes of its own, which on some systems import this file again.
+if __name__ == "__main__":
+    setup(
+        # The benchmark's one folder is also the package behind `fastconv bench`.
+        packages=[*find_packages(include=["fastconv*"]), "fastconv.bench"],
+        package_dir={"fastconv.bench": "bench"},
+        ext_modules=single_modules(),
+        cmdclass={"build_ext": BuildKernels},
+        options={"bdist_wheel": {"py_limited_api": "cp{}{}".format(*LIMITED_API)}}
+        if LIMITED_API
+        else {},
+    )
