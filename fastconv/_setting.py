@@ -7,26 +7,22 @@ class Setting:
     """`value`, None until it is set."""
 
     def __init__(self):
-        self._value = None
-        self._contexts = []  # [value] of each that is entered, in any thread
-
-    @property
-    def value(self):
-        return self._contexts[-1][0] if self._contexts else self._value
+        self._levels = [[None]]  # that of the package, then of each context entered in any thread
+        self.value = None  # of the last
 
     def set(self, value):
         """Within a context, until that ends."""
-        if self._contexts:
-            self._contexts[-1][0] = value
-        else:
-            self._value = value
+        self._levels[-1][0] = value
+        self.value = self._levels[-1][0]
 
     @contextmanager
     def within(self, value):
         own = [value]
-        self._contexts.append(own)
+        self._levels.append(own)
+        self.value = self._levels[-1][0]
         try:
             yield
         finally:
             # Those of other threads may have been entered since.
-            self._contexts[:] = [each for each in self._contexts if each is not own]
+            self._levels[:] = [each for each in self._levels if each is not own]
+            self.value = self._levels[-1][0]

@@ -53,6 +53,12 @@ def as_array(op, name, array, dtype=None):
 
     With `dtype` given, any other is a TypeError.
     """
+    if (
+        type(array) is np.ndarray
+        and array.flags.carray
+        and (array.dtype in FLOATS if dtype is None else array.dtype is dtype)
+    ):
+        return array  # nearly always, and at once: between two kernels Python runs cold
     if not isinstance(array, np.ndarray):
         array = as_numpy(op, name, array)
     native = array.dtype if array.dtype in FLOATS else array.dtype.newbyteorder("=")
@@ -141,12 +147,13 @@ def empty_in_order(op, shape, dtype, last):
 
     A large one lies in recycled memory, that need not be mapped again.
     """
-    nbytes = _shapes.check_size(op, shape, dtype.itemsize)
     order = (shape[0], *shape[2:], shape[1]) if last else shape
+    nbytes = math.prod(shape) * dtype.itemsize
     try:
-        if nbytes < RECYCLED_BYTES:
+        if 0 < nbytes < RECYCLED_BYTES:
             array = np.empty(order, dtype)
         else:
+            _shapes.check_size(op, shape, dtype.itemsize)
             array = np.ndarray(order, dtype, memory.Buffer(nbytes))
     except MemoryError as error:
         raise MemoryError(f"{op}: no memory for an output of shape {shape}: {error}") from None

@@ -124,6 +124,8 @@ def tiling(ndim, kernel_size, stride, padding, dilation, ceil_mode):
     """The sizes of windows that tile any input which is not smaller; None for any other."""
     if padding != 0 or dilation != 1 or ceil_mode:
         return None
+    if type(kernel_size) is int and (stride is None or stride == kernel_size):
+        return (kernel_size,) * ndim if kernel_size**ndim <= MAX_TAPS else None
     per_axis = [
         each if isinstance(each, (list, tuple)) else (each,) * ndim
         for each in (kernel_size, kernel_size if stride is None else stride)

@@ -56,7 +56,7 @@ class Sequential(Module):
             input = step.forward(input, before, *(behind if last else ()))
             before = step.carried(before)
             done.append(step)
-        self._steps = done if self.training else []
+        self.__dict__["_steps"] = done if self.training else []  # __setattr__ takes its time
         return input
 
     def backward(self, grad_output, needs_input_grad=True):
@@ -73,8 +73,9 @@ class Sequential(Module):
         return self._run_back(grad_output, True, slope, plus)
 
     def _run_back(self, grad_output, needs_input_grad, slope=1.0, plus=None):
-        steps, self._steps, passed = self._steps, [], None
-        if not steps or not all(step.is_current() for step in steps):
+        steps, passed = self._steps, None
+        self.__dict__["_steps"] = []
+        if not steps or not all(map(fusion.Step.is_current, steps)):
             steps = [fusion.Step(module) for module in self.children()]
         left_out = []
         if not needs_input_grad:

@@ -44,32 +44,34 @@ _METHODS = {
 
 def steps(modules):
     """The modules in the steps in which they run."""
-    modules = [None, None, *list(modules)[::-1]]  # None is of no class: no end to ask for
-    while modules[-1] is not None:
-        layer, conv, activation, pool = modules.pop(), None, None, None
-        if _is(layer, _Conv) and _is(modules[-1], _BatchNorm):
-            layer, conv = modules.pop(), layer
-        if _is_activation(layer):
+    # No end to ask for.
+    left = [(None, object), (None, object), *[(each, _kind(each)) for each in modules][::-1]]
+    while len(left) > 2:
+        (layer, kind), conv, activation, pool = left.pop(), None, None, None
+        if issubclass(kind, _Conv) and issubclass(left[-1][1], _BatchNorm):
+            conv, (layer, kind) = layer, left.pop()
+        if _is_activation(layer, kind):
             layer, activation = None, layer
-        elif _is(layer, *_FORWARD):
-            if _is_activation(modules[-1]):
-                activation = modules.pop()
-                if type(activation) is ReLU and _is_pool(modules[-1]):
-                    pool = modules.pop()
-            elif _is_pool(modules[-1]) and _is_activation(modules[-2], ReLU):
-                pool, activation = modules.pop(), modules.pop()
-        yield Step(layer, activation, pool, conv, flat=_is(modules[-1], Flatten))
+        elif issubclass(kind, _FORWARD):
+            if _is_activation(*left[-1]):
+                activation, rectifier = left.pop()
+                if rectifier is ReLU and _is_pool(*left[-1]):
+                    pool, _ = left.pop()
+            elif left[-2][1] is ReLU and _is_pool(*left[-1]):
+                (pool, _), (activation, _) = left.pop(), left.pop()
+        yield Step(layer, kind, activation, pool, conv, flat=issubclass(left[-1][1], Flatten))
 
 
 class Step:
     """A module, or an activation of the ReLU family and what runs with it: a layer and a pool.
 
-    The layer may be a batch normalization with the convolution before it, `conv`.  flat: the output
-    goes to a Flatten, which reads it in C order.
+    The layer may be a batch normalization with the convolution before it, `conv`.  kind: what
+    `_kind` says of it.  flat: the output goes to a Flatten, which reads it in C order.
     """
 
-    def __init__(self, layer, activation=None, pool=None, conv=None, flat=False):
+    def __init__(self, layer, kind=object, activation=None, pool=None, conv=None, flat=False):
         self.layer, self.activation, self.pool, self.conv = layer, activation, pool, conv
+        self.kind = kind
         self.modules = [each for each in (conv, layer, activation, pool) if each is not None]
         self.flat = flat
         self.before = None
@@ -77,7 +79,7 @@ class Step:
 
     def added(self):
         """Whether `forward` takes `plus`."""
-        return _is(self.layer, _BatchNorm) and self.activation is None
+        return self.activation is None and issubclass(self.kind, _BatchNorm)
 
     def forward(self, input, before=None, slope=1.0, plus=None):
         """The output.  `before`: the step whose rectified output `input` is, moved about or not.
@@ -85,7 +87,7 @@ class Step:
         slope, plus: of `Module._forward_onto`, where `added` says that they may be.
         """
         layer, activation = self.layer, self.activation
-        if _is(self.modules[0], *_BACKWARD):
+        if self.conv is not None or issubclass(self.kind, _BACKWARD):
             self.before = before
         if layer is None:
             output = activation(input)
@@ -104,7 +106,7 @@ class Step:
 
     def _pooled(self, input):
         layer, pool, slope = self.layer, self.pool, self.activation._slope
-        if _is(layer, _Conv):
+        if issubclass(self.kind, _Conv):
             output, self.plan = layer._forward_pooled(input, slope, pool, self.flat)
             if output is not None:
                 return output
@@ -123,8 +125,10 @@ class Step:
         """
         if self.activation is not None:
             return self
-        moves = _is(self.layer, Flatten) or (
-            before is not None and type(before.activation) is ReLU and _is_pool(self.layer)
+        if before is None:
+            return None
+        moves = issubclass(self.kind, Flatten) or (
+            type(before.activation) is ReLU and _is_pool(self.layer, self.kind)
         )
         return before if moves else None
 
@@ -137,7 +141,8 @@ class Step:
 
     def adds(self):
         """Whether `backward` takes `plus`."""
-        return _is(self.modules[0], _AffineMap) and self.modules[0]._adds
+        first = self.layer if self.conv is None else self.conv
+        return (self.conv is not None or issubclass(self.kind, _AffineMap)) and first._adds
 
     def backward(self, grad_output, needs_input_grad=True, passed=False, slope=1.0, plus=None):
         """The gradient of the input; `passed`: grad_output has passed the activation already.
@@ -174,29 +179,26 @@ class Step:
         return layer._backward(grad_output, needs_input_grad, slope)
 
 
-def _is(module, *bases):
-    """Whether a module is of one of these classes and runs its methods."""
-    if not isinstance(module, bases):
-        return False
-    kind, own = type(module), vars(module)
-    methods = kind.__call__, kind.forward, kind.backward
-    return methods == _METHODS[_base(kind)] and "forward" not in own and "backward" not in own
+def _kind(module):
+    """The class of a module that runs the methods of one of _METHODS; `object` for any other."""
+    kind, own = type(module), module.__dict__
+    base = _base(kind)
+    if base is None or "forward" in own or "backward" in own:
+        return object
+    plain = (kind.__call__, kind.forward, kind.backward) == _METHODS[base]
+    return kind if plain else object
 
 
 @lru_cache(256)
 def _base(kind):
-    return next(each for each in kind.__mro__ if each in _METHODS)
+    return next((each for each in kind.__mro__ if each in _METHODS), None)
 
 
-def _is_activation(module, *types):
+def _is_activation(module, kind):
     """Whether it is an activation of the ReLU family."""
-    return (
-        type(module) in (types or (ReLU, LeakyReLU))
-        and _is(module, _Rectifier)
-        and module._slope is not None
-    )
+    return kind is ReLU or (kind is LeakyReLU and module._slope is not None)
 
 
-def _is_pool(module):
+def _is_pool(module, kind):
     """Whether it is a max-pool each of whose windows holds an element."""
-    return _is(module, _MaxPool) and module.dilation == 1
+    return issubclass(kind, _MaxPool) and module.dilation == 1

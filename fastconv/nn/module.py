@@ -114,7 +114,7 @@ class Module:
         pass  # refuses arguments, which object.__init__ would not beside a __new__
 
     def __setattr__(self, name, value):
-        if isinstance(vars(self).get(name), Parameter) and not isinstance(
+        if isinstance(self.__dict__.get(name), Parameter) and not isinstance(
             value, (Parameter, type(None))
         ):
             raise TypeError(
@@ -177,7 +177,7 @@ class Module:
 
     def save_for_backward(self, *values):
         """Keeps references to `values` until `backward` takes them; in eval mode keeps nothing."""
-        vars(self)["_saved"] = values if self.training else None  # __setattr__ takes its time
+        self.__dict__["_saved"] = values if self.training else None  # __setattr__ takes its time
 
     def saved_for_backward(self):
         """The values of the last `save_for_backward`, once; RuntimeError if there are none."""
@@ -188,7 +188,7 @@ class Module:
                 "in a Sequential, call the Sequential's backward)"
             )
         values = self._saved
-        vars(self)["_saved"] = None
+        self.__dict__["_saved"] = None
         return values
 
     # ---- parts
@@ -206,8 +206,9 @@ class Module:
 
     def children(self):
         """The direct submodules."""
-        for _, child in self.named_children():
-            yield child
+        for value in self.__dict__.values():
+            if isinstance(value, Module):
+                yield value
 
     def _walk(self, prefix=""):
         """(path, module) for this module and all below it, a shared one at every path."""

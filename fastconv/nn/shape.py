@@ -6,7 +6,7 @@ import numpy as np
 
 from fastconv import functional as F
 from fastconv._shapes import integer
-from fastconv.functional._arrays import is_channels_last
+from fastconv.functional._arrays import as_numpy, is_channels_last
 from fastconv.functional._order import to_c_order, to_channels_last
 from fastconv.functional.interpolate import check_interpolation
 from fastconv.nn.module import Module
@@ -30,21 +30,23 @@ class Flatten(Module):
         self.end_dim = end_dim
 
     def forward(self, input):
-        shape = np.shape(input)
-        first, last = (dim + len(shape) * (dim < 0) for dim in (self.start_dim, self.end_dim))
-        if not 0 <= first <= last < len(shape):
+        input = as_numpy("Flatten", "input", input)
+        shape, ndim = input.shape, input.ndim
+        first = self.start_dim + ndim * (self.start_dim < 0)
+        last = self.end_dim + ndim * (self.end_dim < 0)
+        if not 0 <= first <= last < ndim:
             raise ValueError(
                 f"Flatten: start_dim={self.start_dim} must not come after end_dim={self.end_dim}, "
                 f"and both must be axes of the input, got shape {shape}"
             )
         shape_out = (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])
-        ordered = isinstance(input, np.ndarray) and is_channels_last(input)
+        ordered = is_channels_last(input)
         self.save_for_backward(shape, ordered)
-        return np.reshape(to_c_order("Flatten", input) if ordered else input, shape_out)
+        return (to_c_order("Flatten", input) if ordered else input).reshape(shape_out)
 
     def backward(self, grad_output, needs_input_grad=True):
         shape, ordered = self.saved_for_backward()
-        grad_input = np.reshape(grad_output, shape)
+        grad_input = as_numpy("Flatten", "grad_output", grad_output).reshape(shape)
         return to_channels_last("Flatten", grad_input) if ordered else grad_input
 
 

@@ -85,15 +85,15 @@ class Optimizer:
     def zero_grad(self):
         """Sets the gradient of every parameter to None."""
         for parameter in self._parameters():
-            parameter.grad = None
+            parameter._grad = None
 
     def step(self):
         """Updates every parameter that has a gradient."""
         for group in self.param_groups:
             parameters = [
-                (parameter.data, parameter.grad, self.state.setdefault(parameter, {}))
+                (parameter.data, parameter._grad, self.state.setdefault(parameter, {}))
                 for parameter in group["params"]
-                if parameter.grad is not None and parameter.requires_grad
+                if parameter._grad is not None and parameter.requires_grad
             ]
             self.update_group(parameters, group)
 
