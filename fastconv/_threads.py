@@ -21,6 +21,8 @@ from fastconv._shapes import integer
 
 # A parallel region pays once its loops do this many multiply-adds (about 20 microseconds).
 SERIAL_WORK = 1_000_000
+# Multiply-adds in the time that memory takes for one element.
+ELEMENT_WORK = 8
 
 LOOK_AGAIN = 0.05  # seconds: to ask for the affinity mask may take longer than a small kernel
 
@@ -120,7 +122,7 @@ def at_most(count):
 
 
 def effective(op, num_threads, work=SERIAL_WORK):
-    """Threads for one call of `work` multiply-adds."""
+    """Threads for one call of `work` multiply-adds, or what takes as long."""
     if num_threads is None:
         if work < SERIAL_WORK:
             return 1

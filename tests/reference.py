@@ -86,6 +86,17 @@ def _positions(array):
     return array.reshape(*array.shape[:3], math.prod(array.shape[3:]))
 
 
+def _through(matrices, array):
+    """A matrix for each group times the channels of every cell."""
+    y = matrices @ _positions(array)
+    return y.reshape(*y.shape[:3], *array.shape[3:])
+
+
+def _products(a, b):
+    """For each group, the products of two cells' channels, added over batch and cells."""
+    return (_positions(a) @ _positions(b).swapaxes(2, 3)).sum(axis=0)
+
+
 # ------------------------------------------------------------------------------- convolution
 
 
@@ -94,7 +105,7 @@ def conv(x, weight, bias, stride, pads, dilation, groups):
     x, w = _grouped(x, groups), _filters(weight, groups)
     y = np.zeros((x.shape[0], groups, w.shape[1], *space))
     for tap, out, into in uses(x.shape[3:], space, w.shape[3:], stride, pads, dilation):
-        y[out] += np.einsum("ngc...,gkc->ngk...", x[into], w[tap])
+        y[out] += _through(w[tap], x[into])
     return _with_bias(_ungrouped(y), bias)
 
 
@@ -103,7 +114,7 @@ def conv_grad_input(grad, in_space, weight, stride, pads, dilation, groups):
     g, w = _grouped(grad, groups), _filters(weight, groups)
     gx = np.zeros((g.shape[0], groups, w.shape[2], *in_space))
     for tap, out, into in uses(in_space, g.shape[3:], w.shape[3:], stride, pads, dilation):
-        gx[into] += np.einsum("ngk...,gkc->ngc...", g[out], w[tap])
+        gx[into] += _through(w[tap].swapaxes(1, 2), g[out])
     return _ungrouped(gx)
 
 
@@ -112,7 +123,7 @@ def conv_grad_weight(grad, x, kernel, stride, pads, dilation, groups):
     g, x = _grouped(grad, groups), _grouped(x, groups)
     gw = np.zeros((groups, g.shape[2], x.shape[2], *kernel))
     for tap, out, into in uses(x.shape[3:], g.shape[3:], kernel, stride, pads, dilation):
-        gw[tap] += np.einsum("ngkp,ngcp->gkc", _positions(g[out]), _positions(x[into]))
+        gw[tap] += _products(g[out], x[into])
     return gw.reshape(-1, *gw.shape[2:])
 
 
@@ -152,8 +163,8 @@ def conv_transpose_backward(grad, x, weight, stride, pads, dilation, groups):
     g, x, w = _grouped(grad, groups), _grouped(x, groups), _filters(weight, groups)
     gx, gw = np.zeros(x.shape), np.zeros(w.shape)
     for tap, small, large in uses(g.shape[3:], x.shape[3:], w.shape[3:], stride, pads, dilation):
-        gx[small] += np.einsum("ngk...,gck->ngc...", g[large], w[tap])
-        gw[tap] += np.einsum("ngcp,ngkp->gck", _positions(x[small]), _positions(g[large]))
+        gx[small] += _through(w[tap], g[large])
+        gw[tap] += _products(x[small], g[large])
     return _ungrouped(gx), gw.reshape(-1, *gw.shape[2:]), grad_bias(grad)
 
 

@@ -131,7 +131,7 @@ cdef int check_work(const fastconv_problem* p, int64_t taps, int64_t* work) noex
 
 cdef struct checked_t:
     memory_t input, output, weight
-    int64_t work
+    int64_t work            # multiply-adds of one pass, or what takes as long
 
 
 cdef int check(const fastconv_problem* p, bint pool, checked_t* found) noexcept nogil:
@@ -153,6 +153,10 @@ cdef int check(const fastconv_problem* p, bint pool, checked_t* found) noexcept 
         status = spread(p.batch, p.in_channels, p.in_size, p.in_strides, ndim, &found.input)
     if status == FASTCONV_OK:
         status = spread(p.batch, p.out_channels, p.out_size, p.out_strides, ndim, &found.output)
+    if status == FASTCONV_OK:
+        if pool:                # a channel is pooled by itself
+            found.work //= p.in_channels
+        found.work += ELEMENT_WORK * (found.input.count + found.output.count)
     return status
 
 

@@ -39,8 +39,7 @@ cdef int largest(const kernels_t* kernels, const fastconv_problem* problem, cons
         status = FASTCONV_BAD_THREADS
     if status != FASTCONV_OK or found.output.count == 0:
         return status
-    kernels.pool.max_pool(problem, x, y, indices,
-                          thread_count(num_threads, found.work // problem.in_channels))
+    kernels.pool.max_pool(problem, x, y, indices, thread_count(num_threads, found.work))
     return FASTCONV_OK
 
 
@@ -65,7 +64,7 @@ cdef int largest_gradient(const kernels_t* kernels, const fastconv_problem* prob
                 != problem.in_size[axis + 1] * problem.in_strides[axis + 3]):
             return FASTCONV_BAD_STRIDES     # planes are not flat
     if kernels.pool.max_pool_backward(problem, grad_output, indices, grad_input,
-                                      thread_count(num_threads, found.input.count)):
+                                      thread_count(num_threads, ELEMENT_WORK * found.input.count)):
         return FASTCONV_BAD_INDEX
     return FASTCONV_OK
 
@@ -88,4 +87,4 @@ cdef int mean(const kernels_t* kernels, const fastconv_problem* problem, void* x
         return status
     return kernels.pool.mean_pool(
         problem, x, y, backward, divisor,
-        thread_count(num_threads, found.input.count + found.output.count))
+        thread_count(num_threads, ELEMENT_WORK * (found.input.count + found.output.count)))

@@ -107,8 +107,8 @@ cdef void choose_inner(correlate_t* self, idx_t phases) noexcept nogil:
             self.step_input[row] = taps[row * n]
             self.step_packed[row] = row * n * channels
         return
-    if channels >= n and not self.lanewise:
-        return
+    if self.n_depths > 1 or (channels >= n and not self.lanewise):
+        return      # of a depth the tile sees some channels only, and not as many of the last
     self.inner, self.inner_packed = n, channels
     self.inner_step = taps[1] - taps[0] if n > 1 else 0
     self.chains[0].many = channels

@@ -347,7 +347,7 @@ cdef void window_fill(const window_t* self, const conv_t* p, const real* x, idx_
     cdef idx_t c, run0, run1, cell0, cell1, i0, i1, step = axis[2].every * p.in_step[2]
     cdef bint split = not self.pixels and p.in_channel == 1 and channels > 1
     cdef idx_t layers = 1 if self.pixels or split else channels, plane
-    cdef span_t* spans = <span_t*> (strip + self.elements - span_elements(axis))
+    cdef span_t* spans = <span_t*> (strip + self.elements - span_elements(&axis[2]))
     cdef const real* end = input_end(p, self.spread.cells or p.in_channels, x)
     cdef const real* row
     cdef real* target

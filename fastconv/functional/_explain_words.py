@@ -2,7 +2,6 @@
 
 import math
 
-from fastconv import _threads
 from fastconv.functional import _winograd
 
 PASSES = ("forward", "grad_input", "grad_weight")
@@ -18,8 +17,7 @@ def lines(found, transposed):
         f"{found['operation']} of {found['input_shape']} with filters {found['weight_shape']}: "
         f"output {found['output_shape']}"
     )
-    serial = found["num_threads"] == 1 and found["multiply_adds"] < _threads.SERIAL_WORK
-    reason = ", as work is little" if serial else ""
+    reason = ", as work is little" if found["serial"] else ""
     groups = f"; {found['groups']} groups, of one of them below" if found["groups"] > 1 else ""
     if any(found[name].get("lanes") == "groups" for name in PASSES):
         groups += " unless lanes are those of all"

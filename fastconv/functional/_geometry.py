@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from fastconv import _shapes
+from fastconv import _shapes, _threads
 
 # Cells along an axis; kernels add and multiply such numbers within 64 bits.
 LARGEST = 2**46
@@ -43,10 +43,16 @@ class Geometry:
         return (self.batch, self.narrow_channels, *self.narrow)
 
     @cached_property
+    def multiply_adds(self):
+        """Those of one pass."""
+        taps = self.wide_channels // self.groups * math.prod(self.kernel)
+        return math.prod(self.narrow_shape) * taps
+
+    @cached_property
     def work(self):
-        """Multiply-adds of one pass."""
-        cells = self.batch * self.narrow_channels * math.prod(self.narrow)
-        return cells * (self.wide_channels // self.groups) * math.prod(self.kernel)
+        """The same, and what it takes to read one array and write the other."""
+        elements = math.prod(self.wide_shape) + math.prod(self.narrow_shape)
+        return self.multiply_adds + _threads.ELEMENT_WORK * elements
 
     @cached_property
     def kernel_args(self):

@@ -39,5 +39,5 @@ def _is_matrices(array):
 
 
 def _transpose(op, source, target, num_threads):
-    threads = _threads.effective(op, num_threads, source.size)
+    threads = _threads.effective(op, num_threads, _threads.ELEMENT_WORK * source.size)
     _kernels.conv[source.dtype.char].transpose(source, target, threads)

@@ -12,9 +12,7 @@ from fastconv import _kernels, _threads
 from fastconv._kernels import loss
 from fastconv.functional import _arrays, _order
 
-# Multiply-adds in the time that memory takes for one element, and that an exponential takes: one of
-# those in vectors, and of others.
-WORK = 8
+# Multiply-adds in the time that an exponential takes: one of those in vectors, and of others.
 SMOOTH_WORK = 24
 EXP_WORK = 80
 
@@ -42,7 +40,7 @@ def planes(array, last):
 
 
 def threads_for(op, num_threads, x):
-    return _threads.effective(op, num_threads, WORK * x.size)
+    return _threads.effective(op, num_threads, _threads.ELEMENT_WORK * x.size)
 
 
 def rectify(op, x, plus=None, gate=None, slope=0.0, num_threads=None):
@@ -161,7 +159,7 @@ def update(kernel, parameters, *numbers):
         grad = np.ascontiguousarray(grad, data.dtype)
         kinds.setdefault(data.dtype.char, []).append((line, grad, *own))
     for kind, lines in kinds.items():
-        work = WORK * sum([line.size for line, *_ in lines])
+        work = _threads.ELEMENT_WORK * sum([line.size for line, *_ in lines])
         threads = _threads.effective(kernel, None, work)
         if getattr(_kernels.pointwise[kind], kernel)(lines, *numbers, threads):
             raise MemoryError(f"{kernel}: no memory for a table of the parameters")

@@ -1,6 +1,7 @@
 """What the pools do, for any number of spatial axes: check, lay out windows, call one kernel."""
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,8 @@ MAX_TAPS = 256
 MAX_COLUMNS = 8
 # Of a float32 vector of any build.
 MOST_LANES = 16
+# Tables of windows, and the longest that is kept.
+REMEMBERED, MOST_REMEMBERED = 256, 4096
 
 
 def max_pool(
@@ -40,7 +43,8 @@ def max_pool(
         )
     y = _arrays.empty(op, x.shape[:2] + out, x.dtype, x)
     indices = _arrays.empty(op, y.shape, INT64, x) if return_indices else None
-    threads = _threads.effective(op, num_threads, y.size * math.prod(map(min, kernel, sizes)))
+    work = y.size * math.prod(map(min, kernel, sizes)) + _threads.ELEMENT_WORK * x.size
+    threads = _threads.effective(op, num_threads, work)
     if y.size:
         _kernels.pool[x.dtype.char].max_pool(
             _arrays.expand_space(x),
@@ -70,7 +74,7 @@ def max_pool_backward(op, ndim, grad_output, indices, input_shape, num_threads):
         )
     indices = indices if batched else indices[np.newaxis]
     gx = _arrays.empty(op, shape, g.dtype, g)
-    threads = _threads.effective(op, num_threads, g.size + gx.size)
+    threads = _threads.effective(op, num_threads, _threads.ELEMENT_WORK * gx.size)
     if not g.size:
         gx[...] = 0
     elif _kernels.pool[g.dtype.char].max_pool_backward(
@@ -152,7 +156,8 @@ def max_tiles(op, x, tiles, placed, num_threads=None):
     codes = tiles.empty(op, tiles.out_shape, UINT8) if placed else None
     _kernels.pool[x.dtype.char].max_tiles(
         tiles.lines(x), tiles.lines(y), tiles.lines(codes) if placed else None,
-        three(tiles.kernel, 1), _threads.effective(op, num_threads, x.size),
+        three(tiles.kernel, 1),
+        _threads.effective(op, num_threads, _threads.ELEMENT_WORK * x.size),
     )  # fmt: skip
     return y, codes
 
@@ -164,7 +169,8 @@ def max_tiles_backward(op, grad_output, codes, tiles, num_threads=None):
     gx = tiles.empty(op, tiles.shape, g.dtype)
     _kernels.pool[g.dtype.char].max_tiles_backward(
         np.ascontiguousarray(tiles.lines(g)), tiles.lines(codes), tiles.lines(gx),
-        three(tiles.kernel, 1), _threads.effective(op, num_threads, gx.size),
+        three(tiles.kernel, 1),
+        _threads.effective(op, num_threads, _threads.ELEMENT_WORK * gx.size),
     )  # fmt: skip
     return gx
 
@@ -214,13 +220,15 @@ def adaptive_avg_pool(op, ndim, input, output_size, num_threads):
         for size, each in zip(sizes, output_size, strict=True)
     )
     _shapes.check_size(op, x.shape[:2] + out, x.itemsize)
-    y = _mean(op, x, [_even_windows(*pair) for pair in zip(sizes, out, strict=True)], num_threads)
+    windows = [_remembered(_even_windows, *pair) for pair in zip(sizes, out, strict=True)]
+    y = _mean(op, x, windows, num_threads)
     return y if batched else y[0]
 
 
 def adaptive_avg_pool_backward(op, ndim, grad_output, input_shape, num_threads):
     g, batched, shape = _gradient(op, ndim, grad_output, input_shape)
-    windows = [_even_windows(*pair) for pair in zip(shape[2:], g.shape[2:], strict=True)]
+    pairs = zip(shape[2:], g.shape[2:], strict=True)
+    windows = [_remembered(_even_windows, *pair) for pair in pairs]
     gx = _mean_backward(op, g, shape, windows, num_threads)
     return gx if batched else gx[0]
 
@@ -291,25 +299,43 @@ def _regular_windows(
         divisor_override = _shapes.integer(op, "divisor_override", divisor_override, -FAR)
         if divisor_override == 0:
             raise ValueError(f"{op}: divisor_override must not be zero")
-    tables = []
-    for size, count, k, s, p in zip(sizes, out, kernel, stride, pad, strict=True):
-        first = np.arange(count, dtype=INT64) * s - p
-        end = np.minimum(first + k, size + p)
-        inside = np.maximum(first, 0), np.minimum(end, size)
-        divisor = end - first if count_include_pad else inside[1] - inside[0]
-        tables.append(np.stack([*inside, divisor]))
+    divisors = (0 if count_include_pad else None,) * len(sizes)
     if divisor_override is not None:
-        for table in tables:
-            table[2] = 1
-        tables[0][2] = divisor_override
-    return tables
+        divisors = (divisor_override,) + (1,) * (len(sizes) - 1)
+    axes = zip(sizes, out, kernel, stride, pad, divisors, strict=True)
+    return [_remembered(_windows, *axis) for axis in axes]
 
 
+def _remembered(table, *arguments):
+    """That table of an axis, made anew where it is long: beside it a small pool takes no time."""
+    return (table if arguments[1] <= MOST_REMEMBERED else table.__wrapped__)(*arguments)
+
+
+@lru_cache(REMEMBERED)
+def _windows(size, count, k, s, p, divisor):
+    """`count` windows of k cells; divisor: that of all, 0: their cells, None: those inside."""
+    first = np.arange(count, dtype=INT64) * s - p
+    end = np.minimum(first + k, size + p)
+    inside = np.maximum(first, 0), np.minimum(end, size)
+    if divisor is None:
+        divisor = inside[1] - inside[0]
+    elif divisor == 0:
+        divisor = end - first
+    return _read_only(*inside, divisor)
+
+
+@lru_cache(REMEMBERED)
 def _even_windows(size, count):
-    """The table of an adaptive pool: window k is floor(k i / o) up to ceil((k + 1) i / o)."""
+    """Those of an adaptive pool: window k is floor(k i / o) up to ceil((k + 1) i / o)."""
     k = np.arange(count, dtype=INT64)
     first, end = k * size // count, -((k + 1) * -size // count)
-    return np.stack([first, end, end - first])
+    return _read_only(first, end, end - first)
+
+
+def _read_only(*rows):
+    table = np.stack(np.broadcast_arrays(*rows))
+    table.flags.writeable = False
+    return table
 
 
 def three(axes, missing):
@@ -328,7 +354,7 @@ def _scratch(x_shape, windows, dtype, threads):
 
 def _mean(op, x, windows, num_threads):
     y = _arrays.empty(op, x.shape[:2] + tuple(t.shape[1] for t in windows), x.dtype, x)
-    threads = _threads.effective(op, num_threads, x.size + y.size)
+    threads = _threads.effective(op, num_threads, _threads.ELEMENT_WORK * (x.size + y.size))
     if y.size:
         _kernels.pool[x.dtype.char].avg_pool(
             _arrays.expand_space(x),
@@ -342,7 +368,7 @@ def _mean(op, x, windows, num_threads):
 
 def _mean_backward(op, g, shape, windows, num_threads):
     gx = _arrays.empty(op, shape, g.dtype, g)
-    threads = _threads.effective(op, num_threads, g.size + gx.size)
+    threads = _threads.effective(op, num_threads, _threads.ELEMENT_WORK * (g.size + gx.size))
     if g.size:
         _kernels.pool[g.dtype.char].avg_pool_backward(
             _arrays.expand_space(g),

@@ -129,7 +129,7 @@ def run_grad_weight(geometry, x, grad_output, weight, needs, num_threads):
     if grad_output.size:
         kernel = _kernels.conv[x.dtype.char]
         stride, dilation, pad = geometry.kernel_args
-        work = geometry.work if need_weight else grad_output.size
+        work = geometry.work if need_weight else _threads.ELEMENT_WORK * grad_output.size
         threads = _threads.effective(geometry.op, num_threads, work)
         status = kernel.grad_weight(
             _arrays.expand_space(x), _arrays.expand_space(grad_output),

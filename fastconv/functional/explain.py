@@ -96,7 +96,8 @@ def explain(
         "dtype": dtype.name,
         "isa": _kernels.isa,
         "num_threads": threads,
-        "multiply_adds": geometry.work,
+        "serial": threads == 1 and geometry.work < _threads.SERIAL_WORK,
+        "multiply_adds": geometry.multiply_adds,
         "bytes": dtype.itemsize * sum(math.prod(each.shape) for each in (x, weight, y)),
         **{
             name: _plan(geometry, algorithm, kernel, wide, narrow, weight, threads)

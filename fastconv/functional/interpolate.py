@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv import _kernels, _shapes, _threads
-from fastconv.functional import _arrays, _geometry, _passes, _pool
+from fastconv.functional import _arrays, _geometry, _pool
 
 __all__ = ["interpolate", "interpolate_backward"]
 
@@ -252,7 +252,7 @@ def _resample(op, x, tables, copies):
     y = _arrays.empty_in_order(op, shape, x.dtype, last)
     if not y.size:
         return y
-    threads = _threads.effective(op, None, _passes.WORK * max(x.size, y.size))
+    threads = _threads.effective(op, None, _threads.ELEMENT_WORK * max(x.size, y.size))
     if _kernels.resample[x.dtype.char].resample(
         np.ascontiguousarray(_pool.lines(x, last)), _pool.lines(y, last),
         *_pool.three(tables, ONE_CELL[x.dtype]), copies, threads,
