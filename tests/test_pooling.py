@@ -328,6 +328,23 @@ def test_a_dilated_window_of_padding_alone_holds_nothing():
     np.testing.assert_array_equal(F.max_pool1d_backward(y, indices, (1, 1, 1)), [[[0]]])
 
 
+@pytest.mark.parametrize("count", [7, 6000])
+@pytest.mark.parametrize("layout", ["nchw", "channels_last"])
+def test_divisors_of_like_windows_are_not_mistaken(count, layout):
+    """A call remembers its windows for the next one, unless they are many."""
+    x = np.arange(1.0, 2 * count * 3 + 1, dtype="f").reshape(1, 3, -1)
+    x = x if layout == "nchw" else F.channels_last(x)
+    y = F.avg_pool1d(x, 2, padding=1)
+    inside = F.avg_pool1d(x, 2, padding=1, count_include_pad=False)
+    sums = F.avg_pool1d(x, 2, padding=1, divisor_override=1)
+    for _ in range(2):
+        np.testing.assert_array_equal(F.avg_pool1d(x, 2, padding=1), y)
+    np.testing.assert_array_equal(y, sums / 2)
+    np.testing.assert_array_equal(inside[..., 1:-1], y[..., 1:-1])
+    np.testing.assert_array_equal(inside[..., [0, -1]], sums[..., [0, -1]])
+    np.testing.assert_array_equal(sums[0, :, 0], x[0, :, 0])
+
+
 def test_windows_far_larger_than_the_input():
     far = 2**40
     x = np.array([[[2.0, 3.0]]])

@@ -176,6 +176,19 @@ print(len(os.listdir("/proc/self/task")) - before)
     assert output(program) == started
 
 
+@needs_openmp
+@pytest.mark.parametrize(
+    ("batch", "count"),
+    [(1, 1), (8, 4)],
+)
+def test_elements_are_work_too(unchosen, batch, count):
+    """Reading and writing 128 000 elements is worth threads, with 3 multiply-adds for each, too."""
+    fastconv.set_num_threads(4)
+    found = fastconv.explain("conv1d", (batch, 16, 500), (16, 1, 3), groups=16, mode="dicts")
+    assert found["num_threads"] == count
+    assert found["serial"] == (count == 1)
+
+
 @pytest.mark.parametrize(
     ("files", "quota"),
     [
