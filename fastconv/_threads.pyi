@@ -1,6 +1,7 @@
 from contextlib import AbstractContextManager
 
 SERIAL_WORK: int
+ELEMENT_WORK: int
 LOOK_AGAIN: float
 
 def available_processors() -> int: ...
