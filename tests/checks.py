@@ -68,6 +68,18 @@ def assert_forward_right(case):
         np.testing.assert_array_equal(array, copy)
 
 
+def assert_backward_right(case):
+    x, weight, _, grad = arrays = case.arrays()
+    before = [None if each is None else each.copy() for each in arrays]
+    got = backward(case, grad, x, weight)
+    want = case.expected_backward(grad, x, weight)
+    scales = case.expected_backward(*magnitudes(grad, x, weight))
+    for triple in zip(got, want, scales, strict=True):
+        assert_right(case, *triple)
+    for array, copy in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
 def assert_out_filled(case, out):
     """The result appears in `out`, a view of a larger array, and nowhere beside it."""
     x, weight, bias, _ = case.arrays()

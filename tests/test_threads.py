@@ -177,10 +177,7 @@ print(len(os.listdir("/proc/self/task")) - before)
 
 
 @needs_openmp
-@pytest.mark.parametrize(
-    ("batch", "count"),
-    [(1, 1), (8, 4)],
-)
+@pytest.mark.parametrize(("batch", "count"), [(1, 1), (8, 4)])
 def test_elements_are_work_too(unchosen, batch, count):
     """Reading and writing 128 000 elements is worth threads, with 3 multiply-adds for each, too."""
     fastconv.set_num_threads(4)

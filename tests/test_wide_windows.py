@@ -10,7 +10,6 @@ import checks
 import isas
 import numpy as np
 import pytest
-import reference
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import Case, examples
@@ -33,8 +32,7 @@ def wide_cases(draw):
     dilation = [draw(st.sampled_from((1, 1, 2, 7, 40, 70))) for _ in range(ndim)]
     groups = draw(st.sampled_from((1, 1, 1, 2, 3)))
     first, second = draw(NUMBERS), draw(NUMBERS)
-    depthwise = draw(st.integers(0, 4)) == 0
-    if depthwise:
+    if draw(st.integers(0, 4)) == 0:  # depthwise
         groups, first, second = draw(NUMBERS), 1, draw(st.integers(1, 2))
     batch = draw(st.sampled_from((1, 1, 2, 3, 17)))
     work = batch * groups * first * second * math.prod(kernel)
@@ -92,13 +90,7 @@ def test_forward(case):
 @examples(150)
 @given(wide_cases())
 def test_backward(case):
-    x, weight, _, grad = case.arrays()
-    for got, want in zip(
-        checks.backward(case, grad, x, weight),
-        case.expected_backward(grad, x, weight),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(got, want)
+    checks.assert_backward_right(case)
 
 
 @pytest.mark.parametrize("isa", isas.AVAILABLE)
@@ -123,13 +115,7 @@ def test_what_was_wrong(channels, filters, taps, dilation, layout, dtype, isa):
         isa=isa,
     )  # fmt: skip
     checks.assert_forward_right(case)
-    x, weight, _, grad = case.arrays()
-    for got, want in zip(
-        checks.backward(case, grad, x, weight),
-        case.expected_backward(grad, x, weight),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(got, want)
+    checks.assert_backward_right(case)
 
 
 def test_thousands_of_taps_of_which_one_meets_the_image():
@@ -137,5 +123,3 @@ def test_thousands_of_taps_of_which_one_meets_the_image():
     apart = 152_699_280
     y = fastconv.conv1d(x, weight, dilation=apart, padding=[(0, 4095 * apart - 2)])
     np.testing.assert_array_equal(y, np.full((2, 4, 5), 4, "f"))
-    expected = reference.conv(x, weight[:, :, :1], None, (1,), ((0, 0),), (1,), 1)[:, :, :5]
-    np.testing.assert_array_equal(y, expected)

@@ -121,7 +121,7 @@ cdef extern from "fastconv.h" nogil:
 cdef enum:
     AXES = 3
     SERIAL_WORK = 1000000       # as in fastconv._threads: less runs on the calling thread
-    ELEMENT_WORK = 8
+    ELEMENT_WORK = 8            # multiply-adds in the time of an element, as there
     MOST_THREADS = 1024
     WIDEST_SPAN = 2147483647    # within a window a float32 pool counts cells in 32 bits
 

@@ -150,10 +150,11 @@ def empty_in_order(op, shape, dtype, last):
     order = (shape[0], *shape[2:], shape[1]) if last else shape
     nbytes = math.prod(shape) * dtype.itemsize
     try:
-        if 0 < nbytes < RECYCLED_BYTES:
+        if not 0 < nbytes < RECYCLED_BYTES:
+            _shapes.check_size(op, shape, dtype.itemsize)
+        if nbytes < RECYCLED_BYTES:
             array = np.empty(order, dtype)
         else:
-            _shapes.check_size(op, shape, dtype.itemsize)
             array = np.ndarray(order, dtype, memory.Buffer(nbytes))
     except MemoryError as error:
         raise MemoryError(f"{op}: no memory for an output of shape {shape}: {error}") from None

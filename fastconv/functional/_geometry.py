@@ -13,6 +13,12 @@ from fastconv import _shapes, _threads
 # Cells along an axis; kernels add and multiply such numbers within 64 bits.
 LARGEST = 2**46
 REMEMBERED = 1024
+REMEMBERED_CELLS = 4096  # of an axis with a table: those of larger ones would fill memory
+
+
+def of_axis(table, cells, *arguments):
+    """table(*arguments), an lru_cache's: of an axis of so many cells, anew where these are many."""
+    return (table if cells <= REMEMBERED_CELLS else table.__wrapped__)(*arguments)
 
 
 @dataclass(frozen=True)

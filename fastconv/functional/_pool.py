@@ -8,6 +8,7 @@ import numpy as np
 
 from fastconv import _kernels, _shapes, _threads
 from fastconv.functional import _arrays
+from fastconv.functional._geometry import REMEMBERED, of_axis
 
 INT64, UINT8 = np.dtype(np.int64), np.dtype(np.uint8)
 # Positions and spans stay below this, so that the kernels' sums of a few of them fit 64 bits.
@@ -21,8 +22,6 @@ MAX_TAPS = 256
 MAX_COLUMNS = 8
 # Of a float32 vector of any build.
 MOST_LANES = 16
-# Tables of windows, and the longest that is kept.
-REMEMBERED, MOST_REMEMBERED = 256, 4096
 
 
 def max_pool(
@@ -43,7 +42,8 @@ def max_pool(
         )
     y = _arrays.empty(op, x.shape[:2] + out, x.dtype, x)
     indices = _arrays.empty(op, y.shape, INT64, x) if return_indices else None
-    work = y.size * math.prod(map(min, kernel, sizes)) + _threads.ELEMENT_WORK * x.size
+    work = y.size * math.prod(map(min, kernel, sizes))
+    work += _threads.ELEMENT_WORK * (x.size + y.size)
     threads = _threads.effective(op, num_threads, work)
     if y.size:
         _kernels.pool[x.dtype.char].max_pool(
@@ -220,16 +220,13 @@ def adaptive_avg_pool(op, ndim, input, output_size, num_threads):
         for size, each in zip(sizes, output_size, strict=True)
     )
     _shapes.check_size(op, x.shape[:2] + out, x.itemsize)
-    windows = [_remembered(_even_windows, *pair) for pair in zip(sizes, out, strict=True)]
-    y = _mean(op, x, windows, num_threads)
+    y = _mean(op, x, _even(sizes, out), num_threads)
     return y if batched else y[0]
 
 
 def adaptive_avg_pool_backward(op, ndim, grad_output, input_shape, num_threads):
     g, batched, shape = _gradient(op, ndim, grad_output, input_shape)
-    pairs = zip(shape[2:], g.shape[2:], strict=True)
-    windows = [_remembered(_even_windows, *pair) for pair in pairs]
-    gx = _mean_backward(op, g, shape, windows, num_threads)
+    gx = _mean_backward(op, g, shape, _even(shape[2:], g.shape[2:]), num_threads)
     return gx if batched else gx[0]
 
 
@@ -303,12 +300,7 @@ def _regular_windows(
     if divisor_override is not None:
         divisors = (divisor_override,) + (1,) * (len(sizes) - 1)
     axes = zip(sizes, out, kernel, stride, pad, divisors, strict=True)
-    return [_remembered(_windows, *axis) for axis in axes]
-
-
-def _remembered(table, *arguments):
-    """That table of an axis, made anew where it is long: beside it a small pool takes no time."""
-    return (table if arguments[1] <= MOST_REMEMBERED else table.__wrapped__)(*arguments)
+    return [of_axis(_windows, axis[1], *axis) for axis in axes]
 
 
 @lru_cache(REMEMBERED)
@@ -324,9 +316,15 @@ def _windows(size, count, k, s, p, divisor):
     return _read_only(*inside, divisor)
 
 
+def _even(sizes, counts):
+    """The tables of an adaptive pool."""
+    pairs = zip(sizes, counts, strict=True)
+    return [of_axis(_even_windows, count, size, count) for size, count in pairs]
+
+
 @lru_cache(REMEMBERED)
 def _even_windows(size, count):
-    """Those of an adaptive pool: window k is floor(k i / o) up to ceil((k + 1) i / o)."""
+    """Window k is floor(k i / o) up to ceil((k + 1) i / o)."""
     k = np.arange(count, dtype=INT64)
     first, end = k * size // count, -((k + 1) * -size // count)
     return _read_only(first, end, end - first)

@@ -26,7 +26,6 @@ __all__ = ["interpolate", "interpolate_backward"]
 
 LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}  # and the spatial axes that each is for
 NEAREST = ("nearest", "nearest-exact")
-REMEMBERED_CELLS = 4096  # of the larger axes the tables would fill memory
 
 
 def interpolate(
@@ -182,9 +181,7 @@ def _tables(op, axes, dtype, transposed):
     """The tables of the axes, or those of the gradient."""
     try:
         return [
-            (_table if axis.size + axis.out > REMEMBERED_CELLS else _remembered_table)(
-                axis, dtype, transposed
-            )
+            _geometry.of_axis(_table, axis.size + axis.out, axis, dtype, transposed)
             for axis in axes
         ]
     except (MemoryError, ValueError) as error:  # ValueError: beyond what NumPy addresses
@@ -192,6 +189,7 @@ def _tables(op, axes, dtype, transposed):
         raise MemoryError(f"{op}: no memory for sizes {sizes}: {error}") from None
 
 
+@lru_cache(_geometry.REMEMBERED)
 def _table(axis, dtype, transposed):
     low, fraction = _neighbours(*axis)
     start = np.zeros(axis.out + 1, np.int64)
@@ -238,7 +236,6 @@ def _neighbours(mode, size, out, scale, align_corners):
     return low, np.where(low < size - 1, position - low, 0.0)
 
 
-_remembered_table = lru_cache(_geometry.REMEMBERED)(_table)
 # Of the axes that an array lacks.
 ONE_CELL = {
     dtype: _table(_Axis("nearest", 1, 1, None, None), dtype, False) for dtype in _arrays.FLOATS
