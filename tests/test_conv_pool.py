@@ -161,7 +161,7 @@ def test_a_network_learns_the_same(layout, needs_input_grad, frozen, sparse, mon
         if frozen:
             getattr(model[3], frozen).requires_grad = False
         y = model(x)
-        assert [step.plan is not None for step in model._steps[:2]] == [least == 1] * 2
+        assert [record.plan is not None for _, record in model._steps[:2]] == [least == 1] * 2
         grad_input = model.backward(grad, needs_input_grad)
         found.append([y, grad_input, *(each.grad for each in model.parameters())])
         model.eval()
@@ -182,9 +182,9 @@ def test_modules_that_ran_in_one_also_go_back_by_themselves():
     passed = grad.astype("f")
     for layer in list(model)[:5:-1]:
         passed = layer.backward(passed)
-    pooled = model._steps[1].output
+    pooled = model._steps[1][1].output
     passed = model[3].backward(model[4].backward(F.relu_backward(passed, pooled)))
-    passed = F.relu_backward(passed, model._steps[0].output)
+    passed = F.relu_backward(passed, model._steps[0][1].output)
     got = model[0].backward(model[1 + 1].backward(passed))
     np.testing.assert_allclose(got, want[1], 1e-4, 1e-5)
 
@@ -203,12 +203,12 @@ def test_modules_that_ran_in_one_also_go_back_by_themselves():
 def test_others_run_apart(model):
     x = np.random.default_rng(0).standard_normal((4, 3, 12, 12)).astype("f")
     model(x)
-    assert not any(step.plan and step.plan.joint for step in model._steps)
+    assert not any(record.plan and record.plan.joint for _, record in model._steps)
 
 
 def test_a_gradient_of_another_shape_is_an_error():
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2))
     model(np.zeros((4, 3, 12, 12), "f"))
-    plan = model._steps[0].plan
+    plan = model._steps[0][1].plan
     with pytest.raises(ValueError, match=r"Conv2d.*\(4, 8, 5, 5\)"):
         model[0]._backward_pooled(np.zeros((4, 8, 5, 4), "f"), True, 1.0, model[2], plan)

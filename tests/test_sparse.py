@@ -150,8 +150,8 @@ def test_a_network_whose_forward_passes_run_apart(algorithm, layout, monkeypatch
         )  # fmt: skip
         with fastconv.algorithm(algorithm):
             y = model(x)
-            assert [step.plan is None for step in model._steps] == [gain > 0] * 2
-            assert not any(step.plan and step.plan.joint for step in model._steps)
+            assert [record.plan is None for _, record in model._steps] == [gain > 0] * 2
+            assert not any(record.plan and record.plan.joint for _, record in model._steps)
             grad_input = model.backward(grad)
         found.append([y, grad_input, *(each.grad for each in model.parameters())])
     for each, other in zip(*found, strict=True):

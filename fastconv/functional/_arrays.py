@@ -74,9 +74,9 @@ def as_array(op, name, array, dtype=None):
 def _whole_elements(array):
     """Whether the array is aligned and steps from element to element in whole elements."""
     flags = array.flags
-    if not flags.aligned:
+    if not flags.aligned:  # which says this of the steps, too, along axes longer than 1
         return False
-    if not flags.c_contiguous:
+    if not flags.c_contiguous and min(array.shape) < 2:
         for step in array.strides:
             if step % array.itemsize:
                 return False
@@ -129,6 +129,8 @@ def is_channels_last(array):
         return False
     if not array.flags.c_contiguous:
         return channels_to_end(array).flags.c_contiguous
+    if array.strides[1] != array.itemsize and array.size:
+        return False
     _, channels, *space = array.shape
     pixels = math.prod(space)
     if channels == 1:
@@ -150,7 +152,7 @@ def empty_in_order(op, shape, dtype, last):
     order = (shape[0], *shape[2:], shape[1]) if last else shape
     nbytes = math.prod(shape) * dtype.itemsize
     try:
-        if not 0 < nbytes < RECYCLED_BYTES:
+        if not 0 < nbytes <= _shapes.INT64_MAX:
             _shapes.check_size(op, shape, dtype.itemsize)
         if nbytes < RECYCLED_BYTES:
             array = np.empty(order, dtype)

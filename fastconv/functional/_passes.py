@@ -27,13 +27,13 @@ def _lines(array, last):
 
 def planes(array, last):
     """(N, C, *space) as (outer, C, inner), where channels are last with an inner of 1."""
-    outer, channels, *space = array.shape
-    inner = math.prod(space)  # not -1: the array may have no elements
     if last:
-        shape = outer * inner, channels, 1
         array = _arrays.channels_to_end(array)
+        *outer, channels = array.shape
+        shape = math.prod(outer), channels, 1  # not -1: the array may have no elements
     else:
-        shape = outer, channels, inner
+        outer, channels, *space = array.shape
+        shape = outer, channels, math.prod(space)
     if not array.flags.c_contiguous:
         array = np.ascontiguousarray(array)
     return array.reshape(shape)

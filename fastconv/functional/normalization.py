@@ -355,11 +355,13 @@ def _groups(op, x, num_groups):
 
 
 def _fits(values, x):
-    """Whether the kernel takes `values` (C,) of the input x as they lie."""
-    if type(values) is not np.ndarray or values.dtype != x.dtype or values.ndim != 1:
-        return False
-    flags = values.flags
-    return len(values) == x.shape[1] and flags.c_contiguous and flags.aligned
+    """Whether a kernel takes `values` (C,) of the input x as they lie, also to write to them."""
+    return (
+        type(values) is np.ndarray
+        and values.dtype is x.dtype
+        and values.shape == x.shape[1:2]
+        and values.flags.carray
+    )
 
 
 def _per_channel(op, name, values, x):
@@ -381,6 +383,8 @@ def _running(op, name, values, x, training):
         if training:
             return None
         raise ValueError(f"{op}: {name} is needed unless training=True, got None")
+    if _fits(values, x):
+        return values
     checked = _per_channel(op, name, values, x)
     if training and not (isinstance(values, np.ndarray) and values.flags.writeable):
         raise ValueError(f"{op}: {name} must be a writeable NumPy array when training")

@@ -17,7 +17,8 @@ class Sequential(Module):
     called as they are.
     """
 
-    _steps = ()
+    _steps = ()  # of the last forward, each with its record
+    _arrangement = (None, None, None)  # of these modules, of these kinds: the steps
 
     def __init__(self, *modules, input_shape=None):
         if len(modules) == 1 and isinstance(modules[0], dict):
@@ -36,11 +37,11 @@ class Sequential(Module):
             self.build_for(input_shape)
 
     def forward(self, input):
-        return self._run(fusion.steps(self.children()), input)
+        return self._run(self._arranged(), input)
 
     def _forward_onto(self, input, slope, plus):
-        steps = list(fusion.steps(self.children())) if self._is_plain() else []
-        return self._run(steps, input, slope, plus) if steps and steps[-1].added() else None
+        steps = self._arranged() if self._is_plain() else []
+        return self._run(steps, input, slope, plus) if steps and steps[-1].added else None
 
     def _is_plain(self):
         """Whether it runs as written here: who replaces a method wants it called."""
@@ -48,14 +49,24 @@ class Sequential(Module):
         methods = kind.__call__, kind.forward, kind.backward
         return methods == _METHODS and "forward" not in own and "backward" not in own
 
+    def _arranged(self):
+        """The steps of the modules, as these are now."""
+        modules = list(self.children())
+        kinds = fusion.kinds(modules)
+        known, of_kinds, steps = self._arrangement
+        if known != modules or of_kinds != kinds:
+            steps = fusion.steps(modules, kinds)
+            self._arrangement = modules, kinds, steps
+        return steps
+
     def _run(self, steps, input, *behind):
-        """Forward; `behind`: slope and `plus` for the last step, of a list."""
+        """Forward; `behind`: slope and `plus` for the last step."""
         before, done = None, []
         for step in steps:
             last = behind and step is steps[-1]
-            input = step.forward(input, before, *(behind if last else ()))
+            input, record = step.forward(input, before, *(behind if last else ()))
             before = step.carried(before)
-            done.append(step)
+            done.append((step, record))
         self.__dict__["_steps"] = done if self.training else []  # __setattr__ takes its time
         return input
 
@@ -68,26 +79,26 @@ class Sequential(Module):
         return self._run_back(grad_output, needs_input_grad)
 
     def _backward_onto(self, grad_output, slope, plus):
-        if not self._is_plain() or not self._steps or not self._steps[0].adds():
+        if not self._is_plain() or not self._steps or not self._steps[0][0].adds():
             return None
         return self._run_back(grad_output, True, slope, plus)
 
     def _run_back(self, grad_output, needs_input_grad, slope=1.0, plus=None):
-        steps, passed = self._steps, None
+        done, passed = self._steps, None
         self.__dict__["_steps"] = []
-        if not steps or not all(map(fusion.Step.is_current, steps)):
-            steps = [fusion.Step(module) for module in self.children()]
+        if not done or not all([step.is_current(record) for step, record in done]):
+            done = [(fusion.Step(module), fusion.Record()) for module in self.children()]
         left_out = []
         if not needs_input_grad:
-            while steps and not any(map(_learns, steps[0].modules)):
-                left_out.append(steps.pop(0))
-        while steps:
-            step = steps.pop()
-            before = () if steps else (slope, plus)
+            while done and not any(map(_learns, done[0][0].modules)):
+                left_out.append(done.pop(0)[0])
+        while done:
+            step, record = done.pop()
+            before = () if done else (slope, plus)
             grad_output = step.backward(
-                grad_output, needs_input_grad or bool(steps), step is passed, *before
+                grad_output, record, needs_input_grad or bool(done), step is passed, *before
             )
-            passed = step.before or passed
+            passed = record.before or passed
         for step in left_out:  # now: a module of theirs may also have been one that went back
             _forget(step)
         return grad_output if needs_input_grad else None

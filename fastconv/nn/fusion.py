@@ -9,11 +9,13 @@ the modules called one by one; where a convolution and its pool or normalization
 (_conv_pool, _conv_norm of fastconv.functional), its weight's gradient and the normalization's
 moments are summed image by image, and round so.
 
-The steps of the last forward pass know which modules ran together and on which arrays.  A step
-whose modules have run since is void, and then every module goes back by itself.
+What a forward pass leaves for the way back, its record, says which modules ran together and on
+which arrays.  The record of a step whose modules have run since is void, and then every module goes
+back by itself.
 """
 
 from functools import lru_cache
+from typing import NamedTuple
 
 from fastconv.nn.activation import LeakyReLU, ReLU, _Rectifier
 from fastconv.nn.affine import _AffineMap
@@ -42,75 +44,124 @@ _METHODS = {
 }
 
 
-def steps(modules):
-    """The modules in the steps in which they run."""
+def kinds(modules):
+    """Of each module the class, if it runs the methods of one of _METHODS; else `object`.
+
+    So has an activation whose output may not have the sign of its input, and a max-pool of which a
+    window may hold no element.
+    """
+    plain = {
+        kind: _methods(kind) == (kind.__call__, kind.forward, kind.backward)
+        for kind in set(map(type, modules))
+    }
+    found = []
+    for module in modules:
+        kind, own = type(module), module.__dict__
+        if (
+            not plain[kind]
+            or "forward" in own
+            or "backward" in own
+            or (kind is LeakyReLU and module._slope is None)
+            or (own.get("dilation", 1) != 1 and issubclass(kind, _MaxPool))
+        ):
+            kind = object
+        found.append(kind)
+    return found
+
+
+@lru_cache(256)
+def _methods(kind):
+    return next((_METHODS[each] for each in kind.__mro__ if each in _METHODS), None)
+
+
+def steps(modules, kinds):
+    """The steps in which modules of these `kinds` run."""
+    found = []
     # No end to ask for.
-    left = [(None, object), (None, object), *[(each, _kind(each)) for each in modules][::-1]]
+    left = [(None, object), (None, object), *list(zip(modules, kinds, strict=True))[::-1]]
     while len(left) > 2:
         (layer, kind), conv, activation, pool = left.pop(), None, None, None
         if issubclass(kind, _Conv) and issubclass(left[-1][1], _BatchNorm):
             conv, (layer, kind) = layer, left.pop()
-        if _is_activation(layer, kind):
+        if kind in _RECTIFIERS:
             layer, activation = None, layer
         elif issubclass(kind, _FORWARD):
-            if _is_activation(*left[-1]):
+            if left[-1][1] in _RECTIFIERS:
                 activation, rectifier = left.pop()
-                if rectifier is ReLU and _is_pool(*left[-1]):
+                if rectifier is ReLU and issubclass(left[-1][1], _MaxPool):
                     pool, _ = left.pop()
-            elif left[-2][1] is ReLU and _is_pool(*left[-1]):
+            elif left[-2][1] is ReLU and issubclass(left[-1][1], _MaxPool):
                 (pool, _), (activation, _) = left.pop(), left.pop()
-        yield Step(layer, kind, activation, pool, conv, flat=issubclass(left[-1][1], Flatten))
+        flat = issubclass(left[-1][1], Flatten)
+        found.append(Step(layer, kind, activation, pool, conv, flat))
+    return found
+
+
+_RECTIFIERS = ReLU, LeakyReLU
+
+
+class Record(NamedTuple):
+    """What `Step.forward` leaves for `Step.backward`; nothing for a module that goes by itself."""
+
+    before: "Step" = None  # whose rectified output the input is, moved about or not
+    plan: object = None  # where layer and pool are one call, at least on the way back
+    output: object = None  # where it serves as that of an activation before the pool
+    saved: tuple = ()  # by each of the modules
 
 
 class Step:
     """A module, or an activation of the ReLU family and what runs with it: a layer and a pool.
 
     The layer may be a batch normalization with the convolution before it, `conv`.  kind: what
-    `_kind` says of it.  flat: the output goes to a Flatten, which reads it in C order.
+    `kinds` says of it.  flat: the output goes to a Flatten, which reads it in C order.
     """
 
     def __init__(self, layer, kind=object, activation=None, pool=None, conv=None, flat=False):
         self.layer, self.activation, self.pool, self.conv = layer, activation, pool, conv
-        self.kind = kind
         self.modules = [each for each in (conv, layer, activation, pool) if each is not None]
         self.flat = flat
-        self.before = None
-        self.plan = None  # of layer and pool in one call, at least on the way back
-
-    def added(self):
-        """Whether `forward` takes `plus`."""
-        return self.activation is None and issubclass(self.kind, _BatchNorm)
+        self.is_conv = issubclass(kind, _Conv)
+        self.is_plain = activation is None and conv is None  # a module that is called as it is
+        # Whether `forward` takes `plus`, and `backward`, if the first module of the step can.
+        self.added = activation is None and issubclass(kind, _BatchNorm)
+        self.may_add = conv is not None or issubclass(kind, _AffineMap)
+        # Whether `backward` takes the slope of an activation before,
+        self.gates = conv is not None or issubclass(kind, _BACKWARD)
+        # and whether values stay rectified in it.
+        self.moves = issubclass(kind, Flatten)
+        self.is_pool = issubclass(kind, _MaxPool)
 
     def forward(self, input, before=None, slope=1.0, plus=None):
-        """The output.  `before`: the step whose rectified output `input` is, moved about or not.
+        """(output, Record).  `before`: the step whose rectified output `input` is.
 
         slope, plus: of `Module._forward_onto`, where `added` says that they may be.
         """
         layer, activation = self.layer, self.activation
-        if self.conv is not None or issubclass(self.kind, _BACKWARD):
-            self.before = before
-        if layer is None:
+        plan = kept = None
+        if self.is_plain and plus is None:
+            output = layer(input)
+        elif layer is None:
             output = activation(input)
         elif activation is None:
-            plain = self.conv is None and plus is None
-            output = layer(input) if plain else self._rectified(input, slope, plus=plus)
+            output = self._rectified(input, slope, plus=plus)
         elif self.pool is None:
             output = self._rectified(input, activation._slope)
             activation.save_for_backward(output)
         else:
             # Smaller than what goes into the pool, and where it is positive that was.
-            self.output = output = self._pooled(input)
-            activation._saved = None
-        self.saved = [each._saved for each in self.modules]
-        return output
+            output, plan = self._pooled(input)
+            kept = output
+            activation.__dict__["_saved"] = None  # __setattr__ takes its time
+        saved = [each._saved for each in self.modules]
+        return output, Record(before if self.gates else None, plan, kept, saved)
 
     def _pooled(self, input):
-        layer, pool, slope = self.layer, self.pool, self.activation._slope
-        if issubclass(self.kind, _Conv):
-            output, self.plan = layer._forward_pooled(input, slope, pool, self.flat)
+        layer, pool, slope, plan = self.layer, self.pool, self.activation._slope, None
+        if self.is_conv:
+            output, plan = layer._forward_pooled(input, slope, pool, self.flat)
             if output is not None:
-                return output
-        return pool(self._rectified(input, slope))
+                return output, plan
+        return pool(self._rectified(input, slope)), plan
 
     def _rectified(self, input, slope, **options):
         """What the layer gives, and the convolution before it, behind an activation."""
@@ -127,44 +178,42 @@ class Step:
             return self
         if before is None:
             return None
-        moves = issubclass(self.kind, Flatten) or (
-            type(before.activation) is ReLU and _is_pool(self.layer, self.kind)
-        )
+        moves = self.moves or (self.is_pool and type(before.activation) is ReLU)
         return before if moves else None
 
-    def is_current(self):
+    def is_current(self, record):
         """Whether none of the modules has run since."""
-        for module, saved in zip(self.modules, self.saved, strict=True):
+        for module, saved in zip(self.modules, record.saved, strict=True):
             if module._saved is not saved:
                 return False
         return True
 
     def adds(self):
         """Whether `backward` takes `plus`."""
-        first = self.layer if self.conv is None else self.conv
-        return (self.conv is not None or issubclass(self.kind, _AffineMap)) and first._adds
+        return self.may_add and self.modules[0]._adds
 
-    def backward(self, grad_output, needs_input_grad=True, passed=False, slope=1.0, plus=None):
+    def backward(
+        self, grad_output, record, needs_input_grad=True, passed=False, slope=1.0, plus=None
+    ):  # fmt: skip
         """The gradient of the input; `passed`: grad_output has passed the activation already.
 
         slope: that of an activation whose output the input is, where no step before has it.
         plus: what another branch behind that activation adds to the gradient of its output.
         """
+        before, plan, output, _ = record
         activation, layer = self.activation, self.layer
-        if self.before is not None:
-            slope = self.before.activation._slope
+        if before is not None:
+            slope = before.activation._slope
         if activation is not None:
             if self.pool is None:
                 (output,) = activation.saved_for_backward()
-            else:
-                output = self.output
             if not passed:
                 grad_output = activation.function_backward(
                     grad_output, output, **activation.options
                 )
-            if self.plan is not None:
+            if plan is not None:
                 return layer._backward_pooled(
-                    grad_output, needs_input_grad, slope, self.pool, self.plan, plus
+                    grad_output, needs_input_grad, slope, self.pool, plan, plus
                 )
             if self.pool is not None:
                 grad_output = self.pool.backward(grad_output)
@@ -174,31 +223,6 @@ class Step:
             return self.conv._backward_normed(grad_output, needs_input_grad, slope, layer, plus)
         if plus is not None:
             return layer._backward(grad_output, needs_input_grad, slope, plus)
-        if self.before is None:
+        if before is None:
             return layer.backward(grad_output, needs_input_grad)
         return layer._backward(grad_output, needs_input_grad, slope)
-
-
-def _kind(module):
-    """The class of a module that runs the methods of one of _METHODS; `object` for any other."""
-    kind, own = type(module), module.__dict__
-    base = _base(kind)
-    if base is None or "forward" in own or "backward" in own:
-        return object
-    plain = (kind.__call__, kind.forward, kind.backward) == _METHODS[base]
-    return kind if plain else object
-
-
-@lru_cache(256)
-def _base(kind):
-    return next((each for each in kind.__mro__ if each in _METHODS), None)
-
-
-def _is_activation(module, kind):
-    """Whether it is an activation of the ReLU family."""
-    return kind is ReLU or (kind is LeakyReLU and module._slope is not None)
-
-
-def _is_pool(module, kind):
-    """Whether it is a max-pool each of whose windows holds an element."""
-    return issubclass(kind, _MaxPool) and module.dilation == 1

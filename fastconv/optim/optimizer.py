@@ -334,15 +334,17 @@ class Adam(Optimizer):
     def adapt(self, parameters, group, decay=0.0, shrink=1.0):
         """The formula: data times `shrink` less a step along the gradient with its decay."""
         lr, eps, (beta1, beta2) = group["lr"], group["eps"], group["betas"]
-        lines = []
+        lines, before, largest = [], None, None
         for data, grad, state in parameters:
             time = state["step"] = state.get("step", 0) + 1
             mean, square = zeros(state, "exp_avg", data), zeros(state, "exp_avg_sq", data)
-            largest = zeros(state, "max_exp_avg_sq", data) if group["amsgrad"] else None
-            # Both sides of the fraction times sqrt(1 - beta2^t): section 2 of the paper.
-            correction = math.sqrt(1 - beta2**time)
-            step = lr * correction / (1 - beta1**time)
-            lines.append((data, grad, mean, square, largest, step, eps * correction))
+            if group["amsgrad"]:
+                largest = zeros(state, "max_exp_avg_sq", data)
+            if time != before:  # that of the parameter before, nearly always
+                # Both sides of the fraction times sqrt(1 - beta2^t): section 2 of the paper.
+                correction = math.sqrt(1 - beta2**time)
+                step, floor, before = lr * correction / (1 - beta1**time), eps * correction, time
+            lines.append((data, grad, mean, square, largest, step, floor))
         _passes.update("adam", lines, shrink, decay, beta1, beta2)
 
 
@@ -363,9 +365,10 @@ class AdamW(Adam):
 
 def zeros(state, name, data):
     """state[name], at first an array of zeros like `data`."""
-    if name not in state:
-        state[name] = np.zeros(data.shape, data.dtype)  # C-contiguous
-    return state[name]
+    found = state.get(name)
+    if found is None:
+        found = state[name] = np.zeros(data.shape, data.dtype)  # C-contiguous
+    return found
 
 
 def running_mean(mean, keep, term, scratch):
