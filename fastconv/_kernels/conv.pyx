@@ -74,10 +74,10 @@ from libc.string cimport memcpy, memset
 from fastconv._kernels.entries cimport conv_entries, fastconv_problem
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
-    FLUSH_DENORMALS, FUSED, LANES, REGISTERS, choose, even_lanes, first_lanes, idx_t,
+    FLUSH_DENORMALS, FUSED, LANES, REGISTERS, choose, even_lanes, first_lanes, idx_t, in_order,
     indices_of, interleave_high, interleave_low, lane_index, lane_indices, leaky, load_codes,
-    loaded_once, odd_lanes, one_register, outranks, pick_lanes, prefetch, prefetch_lines, real,
-    set_float_mode, splat, store_codes, sum_lanes, vec, vec_of, where_equal,
+    loaded_once, near_even_lanes, near_odd_lanes, one_register, outranks, pick_lanes, prefetch,
+    prefetch_lines, real, set_float_mode, splat, store_codes, sum_lanes, vec, vec_of, where_equal,
 )
 
 include "conv_problem.pxi"

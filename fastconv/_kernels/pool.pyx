@@ -37,8 +37,8 @@ from libc.string cimport memcpy, memset
 from fastconv._kernels.entries cimport fastconv_problem, pool_entries
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
-    FLUSH_DENORMALS, KEEP_DENORMALS, LANES, choose, even_lanes, idx_t, indices_of,
-    interleave_high, interleave_low, lane_index, lane_indices, load_codes, odd_lanes, outranks,
+    FLUSH_DENORMALS, KEEP_DENORMALS, LANES, choose, idx_t, in_order, indices_of, interleave_high,
+    interleave_low, lane_index, lane_indices, load_codes, near_even_lanes, near_odd_lanes, outranks,
     pick_lanes, real, set_float_mode, splat, store_codes, vec, vec_of, where_equal,
 )
 

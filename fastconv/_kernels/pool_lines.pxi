@@ -11,7 +11,11 @@
 #
 # Short rows so fill vectors, and a tap of as many windows as a vector has room for comes from as
 # many vectors of a line as a window has columns, by permutations that the kernel fixes.  Those of 2
-# columns of single elements are known to the compiler (PAIRS).
+# columns of single elements are known to the compiler (PAIRS): taps come 16 bytes of one vector and
+# then of the other, and what is found in them is put in order.
+#
+# Rows of pairs that are longer than a vector are lines where they lie; their last vector reaches
+# back over the one before.
 
 cdef lines_t lines_of(idx_t channels, idx_t columns, idx_t taps) noexcept nogil:
     cdef lines_t p
@@ -41,27 +45,33 @@ cdef inline vec tap_of(bint PAIRS, const tiles_t* p, const real* line, idx_t w,
     cdef idx_t i
     if PAIRS:
         second = (<const vec*> (line + LANES))[0]
-        return odd_lanes(found, second) if w else even_lanes(found, second)
+        return near_odd_lanes(found, second) if w else near_even_lanes(found, second)
     for i in range(1, columns):
         found = pick_lanes(found, (<const vec*> (line + i * LANES))[0], p.lines.gather[w][i])
     return found
 
 
-cdef inline void max_lines(bint PAIRS, const tiles_t* p, const real* lines, idx_t y, idx_t count,
-                           idx_t rows, idx_t columns) noexcept nogil:
+cdef inline void max_lines(bint PAIRS, const tiles_t* p, bint in_place, const real* lines,
+                           idx_t pitch, idx_t y, idx_t count, idx_t rows,
+                           idx_t columns) noexcept nogil:
     """The maxima of all that is in the lines."""
     cdef vec best
     cdef lane_indices codes
     cdef idx_t row, w, i = 0
     cdef uint8_t few[LANES]
     while i < count:
+        if in_place:
+            i = min(i, count - LANES)
         best = splat(-INFINITY)
         codes = indices_of(best)    # anything: the last tap is taken
         for row in range(rows - 1, -1, -1):
             for w in range(columns - 1, -1, -1):
                 meet(&best, &codes,
-                     tap_of(PAIRS, p, lines + row * p.lines.pitch + i * columns, w, columns),
+                     tap_of(PAIRS, p, lines + row * pitch + i * columns, w, columns),
                      <lane_index> (row * columns + w))
+        if PAIRS:
+            best = in_order(best)
+            codes = indices_of(in_order(vec_of(codes)))
         # Lanes behind the windows of this vector are overwritten by the next one.
         if count - i >= LANES:
             (<vec*> (p.y + y + i))[0] = best
@@ -82,14 +92,17 @@ cdef inline vec window_of(bint PAIRS, const tiles_t* p, vec x, idx_t w) noexcept
     return pick_lanes(x, x, p.lines.window[w])
 
 
-cdef inline void spread_lines(bint PAIRS, const tiles_t* p, real* lines, idx_t y, idx_t count,
-                              idx_t rows, idx_t columns) noexcept nogil:
+cdef inline void spread_lines(bint PAIRS, const tiles_t* p, bint in_place, real* lines,
+                              idx_t pitch, idx_t y, idx_t count, idx_t rows,
+                              idx_t columns) noexcept nogil:
     """The gradients of all windows in the lines."""
     cdef vec g, here
     cdef lane_indices codes, taps
     cdef idx_t row, w, i = 0
     cdef uint8_t few[LANES]
     while i < count:
+        if in_place:
+            i = min(i, count - LANES)
         if count - i >= LANES:
             g = (<const vec*> (p.y + y + i))[0]
             codes = load_codes(p.codes + y + i)
@@ -104,17 +117,18 @@ cdef inline void spread_lines(bint PAIRS, const tiles_t* p, real* lines, idx_t y
             taps = indices_of(window_of(PAIRS, p, vec_of(codes), w))
             taps = taps - indices_of((<const vec*> p.lines.column[w])[0])
             for row in range(rows):
-                (<vec*> (lines + row * p.lines.pitch + i * columns + w * LANES))[0] = where_equal(
+                (<vec*> (lines + row * pitch + i * columns + w * LANES))[0] = where_equal(
                     taps, <lane_index> (row * columns), here)
         i += p.lines.step
 
 
-cdef inline void chunk_lines(bint PAIRS, const tiles_t* p, bint backward, real* lines, idx_t y,
-                             idx_t count, idx_t rows, idx_t columns) noexcept nogil:
+cdef inline void chunk_lines(bint PAIRS, const tiles_t* p, bint backward, bint in_place,
+                             real* lines, idx_t pitch, idx_t y, idx_t count, idx_t rows,
+                             idx_t columns) noexcept nogil:
     if backward:
-        spread_lines(PAIRS, p, lines, y, count, rows, columns)
+        spread_lines(PAIRS, p, in_place, lines, pitch, y, count, rows, columns)
     else:
-        max_lines(PAIRS, p, lines, y, count, rows, columns)
+        max_lines(PAIRS, p, in_place, lines, pitch, y, count, rows, columns)
 
 
 cdef void lay_lines(const tiles_t* p, bint backward, real* lines, tile_row_t* row, idx_t* w,
@@ -146,8 +160,23 @@ cdef void lay_lines(const tiles_t* p, bint backward, real* lines, tile_row_t* ro
             row[0] = next_row(p, row[0])
 
 
+cdef void max_pair_rows(const tiles_t* p, bint backward, idx_t begin, idx_t end) noexcept nogil:
+    """Rows begin..end of windows, as they lie."""
+    cdef tile_row_t row = nth_row(p, begin)
+    cdef idx_t i, y, width = p.out[2], rows = p.kernel[1], pitch = p.size[2]
+    for i in range(begin, end):
+        y = i * width
+        if rows == 2:
+            chunk_lines(True, p, backward, True, p.x + row.x, pitch, y, width, 2, 2)
+        else:
+            chunk_lines(True, p, backward, True, p.x + row.x, pitch, y, width, rows, 2)
+        if backward and p.rest:
+            clear_rest(p, row)
+        row = next_row(p, row)
+
+
 cdef void max_lines_rows(const tiles_t* p, bint backward, idx_t begin, idx_t end) noexcept nogil:
-    """Rows begin..end of windows."""
+    """Rows begin..end of windows, through lines."""
     cdef real lines[LINE_CELLS]
     cdef tile_row_t row = nth_row(p, begin)
     cdef idx_t columns = p.kernel[2], rows = p.taps // columns, width = p.out[2] * p.channels
@@ -159,15 +188,15 @@ cdef void max_lines_rows(const tiles_t* p, bint backward, idx_t begin, idx_t end
             lay_lines(p, False, lines, &row, &w, count)
         # Loops over the usual windows unroll.
         if columns == 2 and p.channels == 1 and rows == 2:
-            chunk_lines(True, p, backward, lines, y, count, 2, 2)
+            chunk_lines(True, p, backward, False, lines, p.lines.pitch, y, count, 2, 2)
         elif columns == 2 and p.channels == 1:
-            chunk_lines(True, p, backward, lines, y, count, rows, 2)
+            chunk_lines(True, p, backward, False, lines, p.lines.pitch, y, count, rows, 2)
         elif columns == 2:
-            chunk_lines(False, p, backward, lines, y, count, rows, 2)
+            chunk_lines(False, p, backward, False, lines, p.lines.pitch, y, count, rows, 2)
         elif columns == 3:
-            chunk_lines(False, p, backward, lines, y, count, rows, 3)
+            chunk_lines(False, p, backward, False, lines, p.lines.pitch, y, count, rows, 3)
         else:
-            chunk_lines(False, p, backward, lines, y, count, rows, columns)
+            chunk_lines(False, p, backward, False, lines, p.lines.pitch, y, count, rows, columns)
         if backward:
             lay_lines(p, True, lines, &row, &w, count)
         y += count

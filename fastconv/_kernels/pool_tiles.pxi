@@ -178,7 +178,9 @@ cdef tiles_t tiles_of(const idx_t* size, const idx_t* out, idx_t channels,
 
 
 cdef void max_tiles_rows(const tiles_t* p, bint backward, idx_t begin, idx_t end) noexcept nogil:
-    if p.channels < LANES:
+    if p.channels == 1 and p.kernel[0] == 1 and p.kernel[2] == 2 and p.out[2] >= LANES:
+        max_pair_rows(p, backward, begin, end)
+    elif p.channels < LANES:
         max_lines_rows(p, backward, begin, end)
     else:
         cell_rows(p, backward, begin, end)

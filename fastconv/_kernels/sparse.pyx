@@ -35,7 +35,7 @@ from libc.string cimport memcpy, memset
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
     FLUSH_DENORMALS, LANES, REGISTERS, even_lanes, first_lanes, idx_t, interleave_high,
-    interleave_low, lane_index, odd_lanes, one_register, pick_lanes, prefetch, real, set_float_mode,
+    interleave_low, lane_index, one_register, pick_lanes, prefetch, real, set_float_mode,
     splat, vec,
 )
 

@@ -28,6 +28,9 @@ cdef extern from "vec.h" nogil:
     vec interleave_high(vec a, vec b)
     vec even_lanes(vec a, vec b)
     vec odd_lanes(vec a, vec b)
+    vec near_even_lanes(vec a, vec b)
+    vec near_odd_lanes(vec a, vec b)
+    vec in_order(vec x)
     vec pick_lanes(vec a, vec b, const lane_index* which)
     enum:
         FUSED

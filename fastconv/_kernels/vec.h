@@ -154,10 +154,22 @@ static inline vec interleave_low(vec a, vec b) { return SHUFFLE(a, b, EACH_LANE(
 static inline vec interleave_high(vec a, vec b) { return SHUFFLE(a, b, EACH_LANE(HIGH_LANE)); }
 static inline vec even_lanes(vec a, vec b) { return SHUFFLE(a, b, EACH_LANE(EVEN_LANE)); }
 static inline vec odd_lanes(vec a, vec b) { return SHUFFLE(a, b, EACH_LANE(ODD_LANE)); }
+/* The same of a and b in turn, 16 bytes of each; and what is so, in order: each is one instruction. */
+enum { NEAR = 16 / sizeof(real) };
+#define NEAR_EVEN(lane) (lane) / NEAR * NEAR + (lane) % (NEAR / 2) * 2 + (lane) % NEAR / (NEAR / 2) * LANES
+#define NEAR_ODD(lane) NEAR_EVEN(lane) + 1
+#define ORDERED(lane) \
+    (lane) % (LANES / 2) / (NEAR / 2) * NEAR + (lane) / (LANES / 2) * (NEAR / 2) + (lane) % (NEAR / 2)
+static inline vec near_even_lanes(vec a, vec b) { return SHUFFLE(a, b, EACH_LANE(NEAR_EVEN)); }
+static inline vec near_odd_lanes(vec a, vec b) { return SHUFFLE(a, b, EACH_LANE(NEAR_ODD)); }
+static inline vec in_order(vec x) { return SHUFFLE(x, x, EACH_LANE(ORDERED)); }
 #undef LOW_LANE
 #undef HIGH_LANE
 #undef EVEN_LANE
 #undef ODD_LANE
+#undef NEAR_EVEN
+#undef NEAR_ODD
+#undef ORDERED
 
 /* Any lanes of a, counted from 0, and of b, counted from LANES. */
 static inline vec pick_lanes(vec a, vec b, const lane_index *which) {

@@ -38,6 +38,9 @@ static inline vec pick_lanes(vec a, vec b, const lane_index *which) { return *wh
 /* The only even lane of two is a's, the odd one b's; to transpose one element takes no interleaving. */
 static inline vec even_lanes(vec a, vec b) { return (void)b, a; }
 static inline vec odd_lanes(vec a, vec b) { return (void)a, b; }
+static inline vec near_even_lanes(vec a, vec b) { return (void)b, a; }
+static inline vec near_odd_lanes(vec a, vec b) { return (void)a, b; }
+static inline vec in_order(vec x) { return x; }
 static inline vec interleave_low(vec a, vec b) { return (void)b, a; }
 static inline vec interleave_high(vec a, vec b) { return (void)a, b; }
 
