@@ -21,7 +21,8 @@
 #    With channel lanes, taps that read neighbouring pixels form chains (conv_chains.pxi): a step of
 #    the tile takes a whole chain, and each broadcast serves all of its taps.  Cells of padding at
 #    the ends of a row are left out.  (In grad_weight, where sums belong to taps and not to pixels,
-#    that is a tile of its own, conv_grad_weight_chains.pxi.)
+#    that is a tile of its own, conv_grad_weight_chains.pxi.)  Without chains, columns of which many
+#    taps lie in padding go without these (conv_runs.pxi), as every row does without rows of taps.
 #
 #    Where a filter has one tap, grad_weight may exchange its two arrays: the lanes are then input
 #    channels, side by side in the weights as in the tile.
@@ -33,8 +34,9 @@
 #    | correlate               | pixels of one output row| packed weights, out channels |
 #    | grad_weight             | taps and input channels | grad_output, out channels    |
 #
-# b) `correlate` (conv_plan.pxi, conv_costs.pxi, conv_taps.pxi, conv_pack.pxi, conv_correlate.pxi,
-#    and the lanes in conv_channel_lanes.pxi and conv_row_lanes.pxi) is both forward and grad_input.
+# b) `correlate` (conv_plan.pxi, conv_costs.pxi, conv_runs.pxi, conv_taps.pxi, conv_pack.pxi,
+#    conv_correlate.pxi, and the lanes in conv_channel_lanes.pxi and conv_row_lanes.pxi) is both
+#    forward and grad_input.
 #    Forward moves a window by `stride`; grad_input moves a window by 1 over a grad_output stretched
 #    by `stretch`, with regrouped filters.  The zeros of stretching are never stored: output
 #    positions of equal remainder modulo `stretch` form a phase, and a phase only sees the taps that
@@ -47,8 +49,8 @@
 #    them at a time, and the sums of the task wait.  Planes become pixels in the strip where many
 #    filters share the turning, and inputs are spread over the lanes that want them where groups are
 #    small.  Where columns see no padding and a row of the tile reads memory well as it is, the input
-#    itself serves as the strip, as rows of taps that lie in padding are left out; in a depthwise
-#    convolution all taps are that do.
+#    itself serves as the strip, as rows of taps that lie in padding are left out; so do all taps of
+#    a depthwise convolution, where that costs less than a strip.
 #
 # d) Each output cell is summed by one thread in an order fixed by the problem.  grad_weight cuts
 #    its long sum into parts by the problem, not by the thread count, and adds the parts in order.
@@ -102,6 +104,7 @@ include "conv_chains.pxi"
 include "conv_axes.pxi"
 include "conv_plan.pxi"
 include "conv_costs.pxi"
+include "conv_runs.pxi"
 include "conv_taps.pxi"
 include "conv_pack.pxi"
 include "conv_gate.pxi"

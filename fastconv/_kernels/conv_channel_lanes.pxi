@@ -1,5 +1,38 @@
 # Channel lanes: rows of the tile are columns of the output, its lanes channels.
 
+cdef void channel_columns(const task_t* task, stream_t* s, idx_t nv, idx_t q, idx_t end,
+                          const real* a, const real* weights, real* o) noexcept nogil:
+    """Columns q to end of a row of output, which see the same taps."""
+    cdef idx_t px = even(end - q, tallest(1, nv))
+    s.low = s.high = 0
+    while q < end:
+        px = min(px, end - q)
+        run_chain(1, <int> px, <int> nv, s, a + q * s.a_row, weights, task.start, task.bias,
+                  o + q * s.o_row)
+        q += px
+
+
+cdef void columns_by_runs(const correlate_t* self, const task_t* task, stream_t* s, idx_t phase,
+                          idx_t f2, idx_t nv, idx_t count, const real* row,
+                          real* o) noexcept nogil:
+    """One column phase of a row of output without chains."""
+    cdef const run_t* run = self.runs + f2
+    cdef idx_t q = 0, end, skipped
+    cdef const real* a
+    cdef const real* weights
+    while q < count:
+        while run.end <= task.m[2] + q:
+            run += 1
+        end = min(count, run.end - task.m[2])
+        skipped = find_run(self, task, run, phase + f2, s)
+        a, weights = row + skipped * s.a_step, task.weights + skipped * s.b_step
+        if self.lanewise:
+            lanewise_columns(self, task, s, nv, q, end, a, weights, o)
+        else:
+            channel_columns(task, s, nv, q, end, a, weights, o)
+        q = end
+
+
 cdef void channel_lanes_row(const correlate_t* self, const task_t* task, idx_t phase,
                             idx_t width, const real* row, real* o, idx_t column) noexcept nogil:
     """One row of a block of channels, its column phases in turn; pixels of o are `column` apart."""
@@ -23,15 +56,15 @@ cdef void channel_lanes_row(const correlate_t* self, const task_t* task, idx_t p
         chains = self.chains + f2
         chain = chains.length
         s.b_step = self.inner_packed * width if self.inner else chain * width
+        if chain == 1:
+            columns_by_runs(self, task, &s, phase, f2, nv, count, row, o + f2 * column)
+            continue
         s.n_outer = find_steps(self, task, phase, f2, &step)
         s.a_off = self.step_input + step
         s.b_off = self.step_packed + step
         s.n_lone = find_lone(self, task, phase, f2, &step)
         s.a_lone = self.step_input + step
         s.b_lone = self.step_packed + step
-        if self.lanewise:
-            lanewise_row(self, task, &s, nv, count, row, o + f2 * column)
-            continue
         # Under dilation rows of the tile are the positions that share cells.
         s.a_row = window.cell_step * chains.apart
         s.o_row = column * stretch * chains.apart

@@ -84,6 +84,16 @@ cdef idx_t positions_cost(const correlate_t* self, const chains_t* chains, idx_t
     return cost
 
 
+cdef idx_t row_cost(const correlate_t* self, const chains_t* chains, idx_t steps, idx_t count,
+                    idx_t nv) noexcept nogil:
+    """The same, but for taps in padding that are left out where there are no chains."""
+    cdef idx_t cost
+    if chains.length > 1 or self.window.axis[2].n_phases > 1:
+        return positions_cost(self, chains, steps, count, nv)
+    join_runs(self, nv, False, NULL, &cost)
+    return cost
+
+
 cdef idx_t best_chains(const correlate_t* self, idx_t phase, idx_t nv,
                        chains_t* best) noexcept nogil:
     """The chains that make the columns of a phase cheapest in tiles nv wide; returns the cost."""
@@ -104,9 +114,9 @@ cdef idx_t best_chains(const correlate_t* self, idx_t phase, idx_t nv,
         if length > 1 and chains.many == 0:
             continue
         some = ceil_div(columns, chains.apart)
-        cost = blocks * positions_cost(self, &chains, steps, some, nv)
+        cost = blocks * row_cost(self, &chains, steps, some, nv)
         if rest:
-            cost += positions_cost(self, &chains, steps, some, rest)
+            cost += row_cost(self, &chains, steps, some, rest)
         if self.few:
             cost += blocks * steps * some // 4  # each block reads the input again
         cost *= chains.apart

@@ -40,6 +40,20 @@ cdef double rows_in_padding(const correlate_t* self) noexcept nogil:
     return skipped / every if every else 0
 
 
+cdef double taps_in_padding(const correlate_t* self) noexcept nogil:
+    """The part of the taps of a row that lies in padding and is left out."""
+    cdef const axis_t* axis = &self.window.axis[2]
+    cdef idx_t i, begin = 0
+    cdef double met = 0
+    if not leaves_taps_out(self):
+        return 0
+    for i in range(self.n_runs):
+        met += <double> (self.runs[i].end - begin) * (
+            self.runs[i].last_tap - self.runs[i].first_tap)
+        begin = self.runs[i].end
+    return 1 - met / (<double> axis.grid * axis.n_taps)
+
+
 cdef dict lane_costs(idx_t by_channel, idx_t by_row, idx_t by_lane):
     """Without lanes of all groups where these are not possible."""
     costs = {"channels": by_channel, "columns": by_row}
@@ -75,6 +89,7 @@ cdef dict correlate_choices(correlate_t* self):
         "leaves_out": self.window.direct and not unpadded(&self.window, &self.p),
         "turned": turned(&self.window, &self.p),
         "in_padding": rows_in_padding(self),
+        "taps_in_padding": taps_in_padding(self),
         "packed": "once" if self.shared else "by each task",
         "weight_bytes": (shared_blocks(self) * self.block_elements * BYTES if self.shared
                          else self.width * (1 + self.n_taps * self.depth) * BYTES),

@@ -11,6 +11,7 @@ cdef enum:
     CACHE_LINE = ALIGN // sizeof(real)
     SPREAD_BYTES = 480 * 1024   # of a strip: what is read of it at a time is little
     MOST_VECTORS = 16       # of a block, whose pixels are read in the order of memory
+    LANE_FILLING = 3        # multiply-adds in the time of copying a vector
     LANE_TURNING = 20       # multiply-adds in the time of a vector of what is turned
     PLANE_ROW = 40          # the same of a row of a strip, and
     PLANE_VECTOR = 34       # of a vector therein, where it is for one channel
@@ -57,7 +58,7 @@ cdef idx_t lanewise_cost(const conv_t* p, idx_t steps, idx_t columns) noexcept n
     # Every multiply-add has a load.
     cdef idx_t cost = vectors * ceil_div(columns, px) * (
         TILE_CALL + steps * max(px + 1, <idx_t> 8))
-    cost += columns * vectors * (2 + 3 * p.stride[2] * p.in_channels)
+    cost += columns * vectors * (2 + LANE_FILLING * p.stride[2] * p.in_channels)
     return ceil_div(cost + lane_turning(p, columns), p.groups)
 
 
@@ -66,7 +67,7 @@ cdef idx_t lanewise_weight_cost(const conv_t* p, idx_t rows) noexcept nogil:
     cdef idx_t vectors = ceil_div(p.groups * p.out_channels, LANES), columns = p.out_size[2]
     cdef idx_t px = even(rows, tallest_lanewise(LANEWISE_NV, False))
     cdef idx_t cost = vectors * ceil_div(rows, px) * (TILE_CALL + columns * (px + 1))
-    cost += columns * vectors * 3 * p.stride[2] * p.in_channels
+    cost += columns * vectors * LANE_FILLING * p.stride[2] * p.in_channels
     return ceil_div(cost + lane_turning(p, columns), p.groups)
 
 
@@ -99,7 +100,7 @@ cdef void cut_lanewise(correlate_t* self, idx_t num_threads) noexcept nogil:
     cdef idx_t block[AXES]
     cdef idx_t tasks, work = p.batch * p.out_channels * p.in_channels * self.n_taps
     cdef idx_t target = 4 * num_threads if num_threads > 1 else 1
-    cdef bint wanted = True
+    cdef bint wanted = True, in_place = better_in_place(self)
     cdef int axis
     for axis in range(AXES):
         block[axis] = window.axis[axis].grid
@@ -111,7 +112,7 @@ cdef void cut_lanewise(correlate_t* self, idx_t num_threads) noexcept nogil:
             self.n_pos[axis] = ceil_div(window.axis[axis].grid, window.axis[axis].block)
             tasks *= self.n_pos[axis]
         window_layout(window, p, p.in_channels, True)
-        window.direct = lanes_in_place(window, p)
+        window.direct = in_place and lanes_in_place(window, p)
         wanted = tasks < target and work // tasks > 400000
         if not wanted and (window.direct
                            or window.elements * <idx_t> sizeof(real) <= SPREAD_BYTES):
@@ -123,26 +124,6 @@ cdef void cut_lanewise(correlate_t* self, idx_t num_threads) noexcept nogil:
     self.chunk = ceil_div(self.n_blocks, ceil_div(target, tasks)) if wanted else self.n_blocks
     self.n_chunks = ceil_div(self.n_blocks, self.chunk)
     self.depth, self.n_depths, self.pixels = p.in_channels, 1, True
-
-
-cdef int find_runs(correlate_t* self) noexcept nogil:
-    """Of all columns, one by one where padding is left out."""
-    cdef const axis_t* axis = &self.window.axis[2]
-    cdef idx_t size = self.p.in_size[2], at = 0
-    cdef run_t* run
-    self.runs = <run_t*> malloc((2 * axis.n_taps + 1) * sizeof(run_t))
-    if self.runs == NULL:
-        return NO_MEMORY
-    run = self.runs
-    while at < axis.grid:
-        if self.window.direct:
-            inside(axis, size, 0, at, &run.first_tap, &run.last_tap)
-            at = next_change(axis, size, 0, at, axis.grid)
-        else:
-            run.first_tap, run.last_tap, at = 0, axis.n_taps, axis.grid
-        run.end = at
-        run += 1
-    return OK
 
 
 cdef int spread_tables(spread_t* self, idx_t lanes) noexcept nogil:
@@ -222,43 +203,29 @@ cdef inline void fetch_row(const real* row, idx_t step, idx_t vectors, idx_t px,
         prefetch(row, (v * px + i) * LANES if step == vectors * LANES else i * step + v * LANES)
 
 
-cdef void lanewise_row(const correlate_t* self, const task_t* task, stream_t* s, idx_t nv,
-                       idx_t count, const real* row, real* o) noexcept nogil:
-    """One column phase of a row of output; columns that see the same taps go together."""
+cdef void lanewise_columns(const correlate_t* self, const task_t* task, stream_t* s, idx_t nv,
+                           idx_t q, idx_t end, const real* a, const real* weights,
+                           real* o) noexcept nogil:
+    """Columns q to end of a row of output, which see the same taps."""
     cdef bint rolling = rolls(self)
     cdef idx_t rows[MAX_PX]
-    cdef idx_t q = 0, v, end = count, px, most = tallest_lanewise(1, rolling)
-    cdef idx_t steps = s.n_outer
-    cdef const run_t* run = self.runs
-    cdef const real* a = row
-    cdef const real* weights = task.weights
+    cdef idx_t v, px = even(end - q, tallest_lanewise(1, rolling))
     cdef real* target
     for v in range(MAX_PX):
         rows[v] = v * s.a_row
     s.a_rows = rows
-    while q < count:
-        if self.inner:
-            while run.end <= task.m[2] + q:
-                run += 1
-            end = min(count, run.end - task.m[2])
-            s.n_inner = run.last_tap - run.first_tap
-            # A tile that rolls loads rows before it asks for a tap.
-            s.n_outer = steps if s.n_inner > 0 else 0
-            a = row + run.first_tap * s.a_step
-            weights = task.weights + run.first_tap * s.b_step
-        px = even(end - q, most)
-        while q < end:
-            px = min(px, end - q)
-            target = o + q * s.o_row
-            for v in range(nv):
-                if self.window.direct and s.n_outer:
-                    # The last row of taps comes from afar; those before it have been here.
-                    fetch_row(a + s.a_off[s.n_outer - 1] + (q + px) * s.a_row
-                              + s.n_inner * s.a_step, s.a_row, nv, px, v)
-                if rolling:
-                    run_rolling(<int> px, s, a + q * s.a_row + v * LANES, weights + v * LANES,
-                                task.start, task.bias + v * LANES, target + v * LANES)
-                else:
-                    run_lanewise(<int> px, 1, s, a + q * s.a_row + v * LANES, weights + v * LANES,
-                                 task.start, task.bias + v * LANES, target + v * LANES)
-            q += px
+    while q < end:
+        px = min(px, end - q)
+        target = o + q * s.o_row
+        for v in range(nv):
+            if self.window.direct and s.n_outer:
+                # The last row of taps comes from afar; those before it have been here.
+                fetch_row(a + s.a_off[s.n_outer - 1] + (q + px) * s.a_row
+                          + s.n_inner * s.a_step, s.a_row, nv, px, v)
+            if rolling:
+                run_rolling(<int> px, s, a + q * s.a_row + v * LANES, weights + v * LANES,
+                            task.start, task.bias + v * LANES, target + v * LANES)
+            else:
+                run_lanewise(<int> px, 1, s, a + q * s.a_row + v * LANES, weights + v * LANES,
+                             task.start, task.bias + v * LANES, target + v * LANES)
+        q += px

@@ -14,8 +14,9 @@ cdef enum:
 
 
 cdef struct run_t:
-    # Output columns that see the same taps of a row.
+    # Output columns that are given the same taps of a row.
     idx_t first_tap, last_tap
+    idx_t first_step        # among those of all runs, for each row of taps
     idx_t end               # the first position past them
 
 
@@ -43,7 +44,8 @@ cdef struct correlate_t:
     idx_t inner_packed      # and in packed weights, in widths
     bint few                # positions: tasks share out channels sooner than these
     bint shared             # weights are packed once, for all tasks; else each task packs its own
-    run_t* runs             # of output columns, lanewise; several where padding is left out
+    run_t* runs             # of output columns: [phases], or [n_runs] of the only phase
+    idx_t n_runs            # several where taps that read padding are left out
     chains_t* chains        # [phases of the last axis] of the taps in a row
     idx_t* phase            # [phases] first outer step of each phase, all axes together
     idx_t* step_input       # [outer steps] offset in the strip
@@ -304,6 +306,6 @@ cdef int correlate_plan(correlate_t* self, const conv_t* problem,
     self.shared = self.p.batch * self.n_pos[0] * self.n_pos[1] * self.n_pos[2] > 1
     if self.window.direct:
         window_direct(&self.window, &self.p)
-    if self.lanewise and find_runs(self) != OK:
+    if find_runs(self) != OK:
         return NO_MEMORY
     return correlate_tables(self)

@@ -42,6 +42,8 @@ cdef int correlate_tables(correlate_t* self) noexcept nogil:
     cdef idx_t* taps
     if taps_inside(self, phases):
         steps += self.n_taps // axis[2].n_taps * self.p.in_channels
+    if leaves_taps_out(self):
+        steps += self.n_taps // axis[2].n_taps * run_steps(self)
     self.tables = <idx_t*> malloc(
         (phases + 2 * steps + 4 * self.n_taps + axis[2].n_taps) * sizeof(idx_t))
     if self.tables == NULL:
@@ -71,6 +73,8 @@ cdef int correlate_tables(correlate_t* self) noexcept nogil:
         for t in range(self.n_taps):
             self.tap_at[self.tap_weight[t] + backwards(self)] = t
     choose_inner(self, phases)
+    if leaves_taps_out(self) and not self.inner:
+        split_steps(self)
     return OK
 
 

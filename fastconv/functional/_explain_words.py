@@ -89,8 +89,10 @@ def _correlate_words(plan, over, cells):
         _window(plan)
         + ("" if plan["in_place"] else f", meant to be at most {_bytes(plan['strip_limit'])}"),
     )
-    if plan["in_padding"]:
-        yield "padding", f"{plan['in_padding']:.1%} of the rows of taps lie in it and are skipped"
+    shares = ("in_padding", "of the rows of taps"), ("taps_in_padding", "of the taps of a row")
+    skipped = [f"{plan[share]:.1%} {what}" for share, what in shares if plan[share]]
+    if skipped:
+        yield "padding", f"{' and '.join(skipped)} lie in it and are skipped"
     yield "weights", f"packed {plan['packed']}, {_bytes(plan['weight_bytes'])}"
     sums = f", of it {_bytes(plan['sum_bytes'])} of unfinished sums" if plan["sum_bytes"] else ""
     yield "scratch", f"{_bytes(plan['scratch_bytes'])} a thread{sums}"
