@@ -96,7 +96,7 @@ def test_how_many_are_left_out():
     assert wide["lanes"] == "groups"
     assert not wide["in_place"]
     exact = 1 - sum(min(28, i + 16) - max(0, i - 15) for i in range(28)) / (28 * 31)
-    assert exact / 3 < wide["taps_in_padding"] < exact
+    assert wide["taps_in_padding"] < exact
     # A column at either side pays for reading all others in place.
     small = plan_of(((64, 64, 64), (56, 56), (3, 3), (1, 1), 1, (1, 1)), "channels_last")
     assert small["in_place"]

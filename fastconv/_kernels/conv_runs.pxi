@@ -82,7 +82,7 @@ cdef bint better_in_place(const correlate_t* self) noexcept nogil:
         return True
     join_runs(self, 1, True, NULL, &exact)
     join_runs(self, 1, False, NULL, &joint)
-    return exact <= joint + LANE_FILLING * cells * self.p.in_channels
+    return exact <= joint + 2 * LANE_FILLING * cells * self.p.in_channels
 
 
 cdef int find_runs(correlate_t* self) noexcept nogil:
