@@ -465,3 +465,35 @@ def test_what_a_user_overrides_in_the_body_of_a_residual_is_called(method):
     net = nn.Sequential(nn.Conv2d(2, 4, 1), nn.ReLU(), nn.Residual(body(*conv)), nn.ReLU())
     net.backward(net(distinct((3, 2, 6, 5), np.float32)))
     assert calls == [method]
+
+
+def change_dilation(net):
+    net[2].dilation = 2
+
+
+def change_slope(net):
+    net[1].options["negative_slope"] = 0.0
+
+
+def change_order(net):
+    setattr(net, "1", nn.ReLU())
+    setattr(net, "3", nn.Tanh())
+
+
+def change_body(net):
+    net[4].body = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8))
+
+
+@pytest.mark.parametrize("change", [change_dilation, change_slope, change_order, change_body])
+def test_what_changes_between_two_passes_counts(change):
+    body = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.Tanh())
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.LeakyReLU(0.1), nn.MaxPool2d(2), nn.ReLU(), nn.Residual(body),
+        nn.ReLU(),
+    )  # fmt: skip
+    x = np.random.default_rng(0).standard_normal((2, 3, 15, 15)).astype("f")
+    assert_same_as_one_by_one(net, x)
+    for parameter in net.parameters():
+        parameter.grad = None
+    change(net.train())
+    assert_same_as_one_by_one(net, x)

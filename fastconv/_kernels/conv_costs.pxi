@@ -88,7 +88,7 @@ cdef idx_t row_cost(const correlate_t* self, const chains_t* chains, idx_t steps
                     idx_t nv) noexcept nogil:
     """The same, but for taps in padding that are left out where there are no chains."""
     cdef idx_t cost
-    if chains.length > 1 or self.window.axis[2].n_phases > 1:
+    if chains.length > 1 or not reads_padding(self):
         return positions_cost(self, chains, steps, count, nv)
     join_runs(self, nv, False, NULL, &cost)
     return cost

@@ -1,9 +1,9 @@
 # Runs of output columns that are given the same taps of a row.
 #
-# Taps that read padding add nothing, and are left out where that pays: far from the centre of a wide
-# or dilated window they are many.  Columns of which the same taps lie inside the input make a run; short
-# ones join, where a tile that meets some padding costs less than one of few rows.  All of it follows
-# from the whole row, whatever blocks the threads cut.
+# Taps that read padding add nothing, and are left out where that pays: far from the centre of a
+# wide or dilated window they are many.  Columns of which the same taps lie inside the input make a
+# run; short ones join, where tiles that meet some padding cost less than more tiles of few rows.
+# All of it follows from the whole row, whatever blocks the threads cut.
 
 cdef idx_t run_cost(const correlate_t* self, idx_t nv, idx_t begin, run_t run) noexcept nogil:
     """Multiply-adds in the time of the columns of a row of output from `begin` on."""
@@ -69,10 +69,19 @@ cdef idx_t join_runs(const correlate_t* self, idx_t nv, bint exactly, run_t* run
     return n
 
 
+cdef bint reads_padding(const correlate_t* self) noexcept nogil:
+    """Whether more than a column at each side does, which is nothing to plan for."""
+    cdef const axis_t* axis = &self.window.axis[2]
+    cdef idx_t last = (axis.grid - 2) * axis.step
+    return axis.n_phases == 1 and axis.n_taps > 0 and (
+        axis.base[0] + axis.step < 0 or axis.base[axis.n_taps - 1] + last >= self.p.in_size[2])
+
+
 cdef bint may_leave_out(const correlate_t* self) noexcept nogil:
-    """Whether taps of a row can be left out: of chains they cannot."""
-    return (not self.rows and self.window.axis[2].n_phases == 1 and self.n_taps > 0
-            and self.chains[0].length == 1)
+    """Whether taps of a row are: of chains they cannot be, and lanewise they may have to be."""
+    if self.lanewise:
+        return self.window.axis[2].n_phases == 1 and self.n_taps > 0
+    return not self.rows and self.chains[0].length == 1 and reads_padding(self)
 
 
 cdef bint better_in_place(const correlate_t* self) noexcept nogil:

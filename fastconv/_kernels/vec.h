@@ -154,12 +154,12 @@ static inline vec interleave_low(vec a, vec b) { return SHUFFLE(a, b, EACH_LANE(
 static inline vec interleave_high(vec a, vec b) { return SHUFFLE(a, b, EACH_LANE(HIGH_LANE)); }
 static inline vec even_lanes(vec a, vec b) { return SHUFFLE(a, b, EACH_LANE(EVEN_LANE)); }
 static inline vec odd_lanes(vec a, vec b) { return SHUFFLE(a, b, EACH_LANE(ODD_LANE)); }
-/* The same of a and b in turn, 16 bytes of each; and what is so, in order: each is one instruction. */
-enum { NEAR = 16 / sizeof(real) };
-#define NEAR_EVEN(lane) (lane) / NEAR * NEAR + (lane) % (NEAR / 2) * 2 + (lane) % NEAR / (NEAR / 2) * LANES
+/* The same of a and b in turn, from 16 bytes of each, and what is so in order: one instruction. */
+enum { PIECE = 16 / sizeof(real), SHARE = PIECE / 2 };
+#define NEAR_EVEN(lane) (lane) / PIECE * PIECE + (lane) % SHARE * 2 + (lane) % PIECE / SHARE * LANES
 #define NEAR_ODD(lane) NEAR_EVEN(lane) + 1
 #define ORDERED(lane) \
-    (lane) % (LANES / 2) / (NEAR / 2) * NEAR + (lane) / (LANES / 2) * (NEAR / 2) + (lane) % (NEAR / 2)
+    (lane) % (LANES / 2) / SHARE * PIECE + (lane) / (LANES / 2) * SHARE + (lane) % SHARE
 static inline vec near_even_lanes(vec a, vec b) { return SHUFFLE(a, b, EACH_LANE(NEAR_EVEN)); }
 static inline vec near_odd_lanes(vec a, vec b) { return SHUFFLE(a, b, EACH_LANE(NEAR_ODD)); }
 static inline vec in_order(vec x) { return SHUFFLE(x, x, EACH_LANE(ORDERED)); }
