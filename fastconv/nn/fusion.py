@@ -28,6 +28,7 @@ from fastconv.nn.shape import Flatten
 # Classes whose `_forward` takes a slope, and those whose `_backward` does.
 _FORWARD = (_AffineMap, _BatchNorm, Residual)
 _BACKWARD = (_AffineMap, Residual)
+_RECTIFIERS = (ReLU, LeakyReLU)
 
 # As they are now: who replaces one of these, in a class or an object, wants it called.
 _METHODS = {
@@ -95,9 +96,6 @@ def steps(modules, kinds):
         flat = issubclass(left[-1][1], Flatten)
         found.append(Step(layer, kind, activation, pool, conv, flat))
     return found
-
-
-_RECTIFIERS = ReLU, LeakyReLU
 
 
 class Record(NamedTuple):
