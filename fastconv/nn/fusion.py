@@ -101,7 +101,7 @@ def steps(modules, kinds):
 class Record(NamedTuple):
     """What `Step.forward` leaves for `Step.backward`; nothing for a module that goes by itself."""
 
-    before: "Step" = None  # whose rectified output the input is, moved about or not
+    before: object = None  # the step whose rectified output the input is, moved about or not
     plan: object = None  # where layer and pool are one call, at least on the way back
     output: object = None  # where it serves as that of an activation before the pool
     saved: tuple = ()  # by each of the modules
