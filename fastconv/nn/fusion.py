@@ -63,7 +63,7 @@ def kinds(modules):
             or "forward" in own
             or "backward" in own
             or (kind is LeakyReLU and module._slope is None)
-            or (own.get("dilation", 1) != 1 and issubclass(kind, _MaxPool))
+            or (issubclass(kind, _MaxPool) and module.dilation != 1)
         ):
             kind = object
         found.append(kind)
