@@ -148,16 +148,16 @@ cdef void split_steps(correlate_t* self) noexcept nogil:
 cdef inline idx_t find_run(const correlate_t* self, const task_t* task, const run_t* run,
                            idx_t phase, stream_t* s) noexcept nogil:
     """The steps of a run's columns in a row; returns inner ones that are left out before these."""
-    cdef idx_t steps = run.last_tap - run.first_tap, scale = 1, first
+    cdef idx_t steps = run.last_tap - run.first_tap, skipped = 0, first
     if self.inner:
-        scale = self.inner // self.window.axis[2].n_taps
-        s.n_inner, s.n_outer = steps * scale, 0
-        if steps:   # a tile that rolls loads rows before it asks for a tap
-            s.n_outer = (task.last - task.first) * self.chains[0].many
-        first = self.phase[phase] + task.first * self.chains[0].many
+        s.n_inner = steps * (self.inner // self.window.axis[2].n_taps)
+        skipped = run.first_tap * (self.inner // self.window.axis[2].n_taps)
+        s.n_outer = find_steps(self, task, phase, 0, &first)
+        if not steps:
+            s.n_outer = 0   # a tile that rolls loads rows before it asks for a tap
     else:
         s.n_outer = (task.last - task.first) * steps
         first = self.phase[phase] + task.rows * run.first_step + task.first * steps
     s.a_off = self.step_input + first
     s.b_off = self.step_packed + first
-    return run.first_tap * scale if self.inner else 0
+    return skipped
