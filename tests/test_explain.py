@@ -118,10 +118,10 @@ def test_what_is_known_beforehand():
     assert found["grad_weight"]["skips_padding"]
     pointwise = plans(PROBLEMS["res4_1x1"], layout="channels_last")
     assert all(plan["in_place"] for plan in pointwise.values())
-    # Planes of many groups are turned to pixels; of a few they are not.
-    for groups, lanes in ((64, "groups"), (4, "columns")):
+    # Tiny planes of many groups are turned to pixels; large ones of a few are not.
+    for groups, size, lanes in ((64, 3, "groups"), (4, 56, "columns")):
         depthwise = fastconv.explain(
-            "conv2d", (1, groups, 56, 56), (groups, 1, 3, 3), padding=1, groups=groups,
+            "conv2d", (1, groups, size, size), (groups, 1, 3, 3), padding=1, groups=groups,
             mode="dicts",
         )  # fmt: skip
         passes = [depthwise[name] for name in ("forward", "grad_input", "grad_weight")]
@@ -168,7 +168,7 @@ def test_nothing_of_the_problem_s_size_is_allocated():
 
 
 def test_rows_in_padding_are_not_counted_one_by_one():
-    far = fastconv.explain("conv2d", (1, 1, 2**40, 9), (1, 1, 3, 3), padding=(3, 1), mode="dicts")
+    far = fastconv.explain("conv2d", (1, 2, 2**40, 9), (1, 2, 3, 3), padding=(3, 1), mode="dicts")
     # Of three rows of taps, the first rows of output, and the last, see 3, 2 and 1 in padding.
     assert far["forward"]["in_padding"] == pytest.approx(2 * 6 / (3 * (2**40 + 4)))
 

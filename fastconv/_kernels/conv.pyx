@@ -13,6 +13,7 @@
 #    | correlate, channel lanes| pixels of one output row| packed weights, out channels |
 #    | correlate, row lanes    | packed weights          | input row, output columns    |
 #    | the same, one filter    | one weight for all rows | input rows, output columns   |
+#    | the same, of one plane  | some weights, likewise  | each row, for all of them    |
 #    | grad_weight             | input channels          | grad_output, out channels    |
 #    | the same, few channels  | taps and input channels | grad_output, out channels    |
 #
@@ -27,16 +28,20 @@
 #    Where a filter has one tap, grad_weight may exchange its two arrays: the lanes are then input
 #    channels, side by side in the weights as in the tile.
 #
-#    Small groups of a channels-last input, and many planes of a depthwise convolution
-#    (conv_lanewise.pxi): lanes are the output channels of all groups side by side, and `a` brings
-#    vectors, as each lane has inputs of its own:
+#    Planes of a depthwise convolution (conv_planes.pxi) have a tile of their own
+#    (conv_plane_tile.pxi): rows of the output slide under rows of taps, and a vector of the strip is
+#    loaded once for three of these.
+#
+#    Small groups of a channels-last input, and planes of a depthwise convolution where they are tiny
+#    or their windows wide (conv_lanewise.pxi): lanes are the output channels of all groups side by
+#    side, and `a` brings vectors, as each lane has inputs of its own:
 #
 #    | correlate               | pixels of one output row| packed weights, out channels |
 #    | grad_weight             | taps and input channels | grad_output, out channels    |
 #
 # b) `correlate` (conv_plan.pxi, conv_costs.pxi, conv_runs.pxi, conv_taps.pxi, conv_pack.pxi,
-#    conv_correlate.pxi, and the lanes in conv_channel_lanes.pxi and conv_row_lanes.pxi) is both
-#    forward and grad_input.
+#    conv_correlate.pxi, and the lanes in conv_channel_lanes.pxi, conv_row_lanes.pxi and
+#    conv_planes.pxi) is both forward and grad_input.
 #    Forward moves a window by `stride`; grad_input moves a window by 1 over a grad_output stretched
 #    by `stretch`, with regrouped filters.  The zeros of stretching are never stored: output
 #    positions of equal remainder modulo `stretch` form a phase, and a phase only sees the taps that
@@ -111,6 +116,8 @@ include "conv_gate.pxi"
 include "conv_task.pxi"
 include "conv_row_lanes.pxi"
 include "conv_lanewise.pxi"
+include "conv_plane_tile.pxi"
+include "conv_planes.pxi"
 include "conv_channel_lanes.pxi"
 include "conv_correlate.pxi"
 include "conv_dot.pxi"

@@ -71,7 +71,7 @@ cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, co
     cdef const conv_t* p = &self.p
     cdef const window_t* window = &self.window
     cdef const axis_t* axis = &window.axis[0]
-    cdef idx_t n, chunk, group, block, rest, depth, width
+    cdef idx_t n, chunk, group, block, first, last, rest, depth, width
     cdef real* sums = scratch + window.elements + pixel_elements(self)
     cdef real* own = sums + waiting_elements(self)
     cdef const real* shared
@@ -88,6 +88,8 @@ cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, co
     rest = rest // p.batch
     chunk = rest % self.n_chunks
     group = rest // self.n_chunks
+    first = chunk * self.chunk
+    last = min(self.n_blocks, first + self.chunk)
 
     x = x + n * p.in_batch + group * p.in_channels * p.in_channel
     o = y + n * p.out_batch + group * p.out_channels * p.out_channel
@@ -99,11 +101,13 @@ cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, co
         task.channels = min(self.depth, p.in_channels - task.c0)
         task.start = LANE_BIAS if depth == 0 else ADD
         task.slope = p.slope if p.gate == NULL and complete(self, &task) else 1
-        if not self.lanewise:
+        if not self.lanewise and not self.planes:
             find_origin(self, &task, x, task.c0, task.channels, scratch)
-        for block in range(chunk * self.chunk, min(self.n_blocks, (chunk + 1) * self.chunk)):
+        for block in range(first, last):
             width = self.width if block < self.n_blocks - 1 else last_width(self)
-            if self.lanewise:
+            if self.planes and block > first:
+                refill_plane(self, &task, x + block * p.in_channel, scratch)
+            elif self.planes or self.lanewise:
                 find_origin(self, &task, x, block * self.width,
                             min(width, p.out_channels - block * self.width), scratch)
             if self.shared:
@@ -115,8 +119,11 @@ cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, co
                 pack_channels(self, w, group, block, task.c0, task.channels, own + self.width)
                 task.bias = own
                 task.weights = own + self.width
-            task.sums = sums + (block - chunk * self.chunk) * sum_elements(self)
-            correlate_block(self, &task, block, o)
+            task.sums = sums + (block - first) * sum_elements(self)
+            if self.planes:
+                plane_block(self, &task, block == last - 1, o + block * p.out_channel)
+            else:
+                correlate_block(self, &task, block, o)
             if p.gate != NULL and p.slope != 1 and complete(self, &task):
                 gate_block(self, task.m, n, group, block, y)
 
@@ -189,6 +196,7 @@ cdef void correlate_free(correlate_t* self) noexcept nogil:
     free(self.tables)
     free(self.chains)
     free(self.runs)
+    free(self.tap_rows)
     window_free(&self.window)
 
 

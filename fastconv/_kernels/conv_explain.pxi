@@ -54,6 +54,15 @@ cdef double taps_in_padding(const correlate_t* self) noexcept nogil:
     return 1 - met / (<double> axis.grid * axis.n_taps)
 
 
+cdef int most_tap_rows(const correlate_t* self) noexcept nogil:
+    """That meet a row of a plane together."""
+    cdef int i
+    for i in range(TAP_ROWS):
+        if self.tap_rows[0].many[i]:
+            return TAP_ROWS - i
+    return 1
+
+
 cdef dict lane_costs(idx_t by_channel, idx_t by_row, idx_t by_lane):
     """Without lanes of all groups where these are not possible."""
     costs = {"channels": by_channel, "columns": by_row}
@@ -72,10 +81,11 @@ cdef dict correlate_choices(correlate_t* self):
         "lane_count": LANES,
         "vectors": 1 if self.lanewise else self.stack if self.stack > 1 else self.nv,
         "stacked": self.rows and self.stack > 1,
-        "rows": (SLIDE_ROWS if slides else tallest_lanewise(1, rolls(self)) if self.lanewise
+        "rows": (even(axis[1].block, tallest_plane(self.nv)) if self.planes
+                 else SLIDE_ROWS if slides else tallest_lanewise(1, rolls(self)) if self.lanewise
                  else self.px),
-        "chain": self.chains[0].length,
-        "rows_of": "rows" if slides else "channels" if self.rows else "columns",
+        "chain": most_tap_rows(self) if self.planes else self.chains[0].length,
+        "rows_of": "rows" if slides or self.planes else "channels" if self.rows else "columns",
         "inner": "taps" if self.inner else "channels",
         "phases": axis[0].n_phases * axis[1].n_phases * axis[2].n_phases,
         "block": blocks_of(&self.window),
@@ -88,17 +98,17 @@ cdef dict correlate_choices(correlate_t* self):
         "padded": not self.window.direct and not unpadded(&self.window, &self.p),
         "leaves_out": self.window.direct and not unpadded(&self.window, &self.p),
         "turned": turned(&self.window, &self.p),
-        "in_padding": rows_in_padding(self),
+        "in_padding": 0 if self.planes else rows_in_padding(self),
         "taps_in_padding": taps_in_padding(self),
         "packed": "once" if self.shared else "by each task",
         "weight_bytes": (shared_blocks(self) * self.block_elements * BYTES if self.shared
                          else self.width * (1 + self.n_taps * self.depth) * BYTES),
         "strip_bytes": self.window.elements * BYTES,
-        "strip_limit": STRIP_BYTES,
+        "strip_limit": PLANE_BYTES if self.planes else STRIP_BYTES,
         "sum_bytes": waiting_elements(self) * BYTES,
         "scratch_bytes": task_elements(self) * BYTES,
     }
-    if self.lanewise:
+    if self.lanewise or self.planes:
         return said | {"whole_cost": 0, "whole_block": said["block"], "depth_cost": 0}
     # Last, because it cuts blocks anew: what a strip of all input channels would have meant.
     said["whole_cost"] = cut_blocks(self, 1, 1, FEW_THREADS)

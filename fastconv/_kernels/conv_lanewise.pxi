@@ -12,7 +12,7 @@ cdef enum:
     SPREAD_BYTES = 480 * 1024   # of a strip: what is read of it at a time is little
     MOST_VECTORS = 16       # of a block, whose pixels are read in the order of memory
     LANE_FILLING = 3        # multiply-adds in the time of copying a vector
-    LANE_TURNING = 20       # multiply-adds in the time of a vector of what is turned
+    LANE_TURNING = 24       # multiply-adds in the time of a vector of what is turned
     PLANE_ROW = 40          # the same of a row of a strip, and
     PLANE_VECTOR = 34       # of a vector therein, where it is for one channel
 
@@ -113,7 +113,7 @@ cdef void cut_lanewise(correlate_t* self, idx_t num_threads) noexcept nogil:
             tasks *= self.n_pos[axis]
         window_layout(window, p, p.in_channels, True)
         window.direct = in_place and lanes_in_place(window, p)
-        wanted = tasks < target and work // tasks > 400000
+        wanted = tasks < target and work // tasks > LEAST_WORK
         if not wanted and (window.direct
                            or window.elements * <idx_t> sizeof(real) <= SPREAD_BYTES):
             break

@@ -20,6 +20,11 @@ cdef void pack_channels(const correlate_t* self, const real* w, idx_t group, idx
     cdef idx_t lane, t, c
     cdef const real* filters = w + group * p.w_group + first * p.w_out + c0 * p.w_in
     cdef bint evenly = self.filters == p.out_channels
+    if width == 1 and channels == 1:
+        filters = w + filter_offset(self, group, first) + c0 * p.w_in
+        for t in range(self.n_taps):
+            packed[t] = filters[self.tap_weight[t]]
+        return
     if evenly and width % LANES == 0 and self.n_taps == 1 and p.w_out == 1:
         for c in range(channels):
             copy(packed + c * width, filters + c * p.w_in + self.tap_weight[0], used)

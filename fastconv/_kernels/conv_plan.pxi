@@ -5,6 +5,7 @@
 
 cdef enum:
     FEW_THREADS = 2         # for which plans are compared
+    LEAST_WORK = 400000     # multiply-adds that are worth a task of their own
     TURNING = 12            # multiply-adds in the time of turning a cell
     PANEL_BYTES = 320 * 1024    # packed weights that a task uses at once, if it packs its own
     PIECE_BYTES = 256       # of a pixel: shorter pieces, far apart, come slowly from memory
@@ -25,6 +26,8 @@ cdef struct correlate_t:
     window_t window
     bint rows               # row lanes; else channel lanes
     bint lanewise           # channel lanes of all groups, each with inputs of its own
+    bint planes             # row lanes, each channel with an input of its own
+    tap_rows_t* tap_rows    # [phases of the first two axes]
     idx_t by_row, by_channel, by_lane   # their costs
     idx_t filters           # those that are evenly spaced: all, or all of a group
     bint pixels             # strips hold pixels, also of an input of planes; else planes
@@ -101,6 +104,9 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
         self.stack = best_stack(reduction, k, row_vectors, row_nv, axis[1].grid, &by_row)
     # Vectors of the strip straddle cache lines, and no tap finds a broadcast made for another.
     by_row = 11 * by_row // 8
+    if one_plane_each(p):
+        row_nv = even(row_vectors, PLANE_NV)
+        by_row = planes_cost(self, row_vectors, row_nv)
     # Storing: a vector at a time where lanes are neighbours in memory, else cell by cell.
     by_channel += columns * k_vectors * 2 if p.out_channel == 1 else columns * k * 3 // 2
     by_row += (k * row_vectors * 2
@@ -110,8 +116,6 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
         by_row += columns * p.in_channels * p.stride[2] // 2
     elif p.in_channels >= LANES:
         by_channel += columns * p.in_channels * p.stride[2] // 2
-    if lanewise_possible(p):
-        by_row += plane_filling(p, columns)
     self.by_row, self.by_channel = by_row, by_channel
     self.by_lane = lanewise_cost(p, reduction, columns) if lanewise_possible(p) else 0
     self.lanewise = 0 < self.by_lane < min(by_row, by_channel)
@@ -130,6 +134,10 @@ cdef void choose_lanes(correlate_t* self) noexcept nogil:
         self.nv = row_nv
         self.px = even(k, tallest(1, row_nv))
         self.width = self.px
+        self.planes = one_plane_each(p)
+        if self.planes:
+            join_groups(p, &self.window.spread, 0)
+            self.filters = p.out_channels
     else:
         self.nv = k_nv
         self.px = tallest(1, k_nv)
@@ -183,7 +191,7 @@ cdef idx_t cut_blocks(correlate_t* self, idx_t n_depths, idx_t n_chunks,
             self.n_pos[axis] = ceil_div(window.axis[axis].grid, window.axis[axis].block)
             tasks *= self.n_pos[axis]
         window_layout(window, p, self.depth, self.pixels)
-        wanted = tasks < target and work // tasks > 400000
+        wanted = tasks < target and work // tasks > LEAST_WORK
         if wanted and self.n_chunks < self.n_blocks and 2 * self.n_chunks <= target:
             # Sharing out the channels copies the window again; rows overlap less than that, but of
             # few positions the weights are more.
@@ -301,11 +309,15 @@ cdef int correlate_plan(correlate_t* self, const conv_t* problem,
         self.width * (1 + self.n_taps * self.p.in_channels), ALIGN)
     if self.lanewise:
         cut_lanewise(self, num_threads)
+    elif self.planes:
+        cut_planes(self, num_threads)
     else:
         choose_blocks(self, num_threads)
     self.shared = self.p.batch * self.n_pos[0] * self.n_pos[1] * self.n_pos[2] > 1
     if self.window.direct:
         window_direct(&self.window, &self.p)
     if find_runs(self) != OK:
+        return NO_MEMORY
+    if self.planes and tap_row_tables(self) != OK:
         return NO_MEMORY
     return correlate_tables(self)

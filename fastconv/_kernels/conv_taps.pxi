@@ -86,6 +86,7 @@ cdef inline bint taps_inside(const correlate_t* self, idx_t phases) noexcept nog
     """
     cdef idx_t n = self.window.axis[2].n_taps
     return ((self.p.in_channels < n or self.lanewise or taps_in_line(self)) and phases == 1
+            and not self.planes
             and self.n_taps > 0 and n >= 1 and self.chains[0].length == 1)
 
 
