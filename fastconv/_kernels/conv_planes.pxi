@@ -5,6 +5,7 @@
 
 cdef enum:
     PLANE_BYTES = 24 * 1024     # of a strip, which is to stay in L1
+    PLANE_WORK = 64 * 1024      # multiply-adds that are worth a task of their own
     FILL_ROW = 14       # multiply-adds in the time of a row of it, and
     FILL_VECTOR = 6     # of a vector therein
 
@@ -101,7 +102,7 @@ cdef void cut_planes(correlate_t* self, idx_t num_threads) noexcept nogil:
         if axis < 0:
             break
         block[axis] = ceil_div(block[axis], 2)
-    most = max(<idx_t> 1, min(most, work // LEAST_WORK) // tasks)
+    most = max(<idx_t> 1, min(most, work // PLANE_WORK) // tasks)
     self.chunk = ceil_div(self.n_blocks, most)
     self.n_chunks = ceil_div(self.n_blocks, self.chunk)
     self.depth, self.n_depths = 1, 1
