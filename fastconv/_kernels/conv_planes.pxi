@@ -232,7 +232,8 @@ cdef void plane_rows(const correlate_t* self, const task_t* task, columns_t* s, 
     """The rows of a plane that belong to a phase; behind them are `spare` cells still to write."""
     cdef const conv_t* p = &self.p
     cdef idx_t o_row = p.out_step[1] * p.stretch[1], i = 0, n
-    cdef idx_t px = even(rows, tallest_plane(self.nv))
+    # Of a phase a block may have no row.
+    cdef idx_t px = even(max(<idx_t> 1, rows), tallest_plane(self.nv))
     cdef bint touching = p.out_step[2] == 1 and p.stretch[1] == 1 and o_row == task.columns
     while i < rows:
         n = min(px, rows - i)
