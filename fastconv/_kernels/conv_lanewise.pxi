@@ -106,11 +106,7 @@ cdef void cut_lanewise(correlate_t* self, idx_t num_threads) noexcept nogil:
         block[axis] = window.axis[axis].grid
         work *= block[axis]
     while True:
-        tasks = p.batch
-        for axis in range(AXES):
-            axis_finish(&window.axis[axis], even(window.axis[axis].grid, block[axis]))
-            self.n_pos[axis] = ceil_div(window.axis[axis].grid, window.axis[axis].block)
-            tasks *= self.n_pos[axis]
+        tasks = p.batch * lay_blocks(self, block)
         window_layout(window, p, p.in_channels, True)
         window.direct = in_place and lanes_in_place(window, p)
         wanted = tasks < target and work // tasks > LEAST_WORK

@@ -161,6 +161,18 @@ cdef bint fits_cache(const correlate_t* self) noexcept nogil:
             and (self.n_depths == 1 or self.chunk * sum_elements(self) * bytes <= SUM_BYTES))
 
 
+cdef idx_t lay_blocks(correlate_t* self, const idx_t* block) noexcept nogil:
+    """Lets blocks have about this size; returns how many an image is cut into."""
+    cdef axis_t* axis = &self.window.axis[0]
+    cdef idx_t count = 1
+    cdef int a
+    for a in range(AXES):
+        axis_finish(&axis[a], even(axis[a].grid, block[a]))
+        self.n_pos[a] = ceil_div(axis[a].grid, axis[a].block)
+        count *= self.n_pos[a]
+    return count
+
+
 cdef idx_t cut_blocks(correlate_t* self, idx_t n_depths, idx_t n_chunks,
                       idx_t num_threads) noexcept nogil:
     """Halves the block of a task until it fits L2 and the threads have enough tasks.
@@ -185,11 +197,7 @@ cdef idx_t cut_blocks(correlate_t* self, idx_t n_depths, idx_t n_chunks,
     self.n_chunks = n_chunks
     while True:
         self.chunk = ceil_div(self.n_blocks, self.n_chunks)
-        tasks = p.batch * p.groups * self.n_chunks
-        for axis in range(AXES):
-            axis_finish(&window.axis[axis], even(window.axis[axis].grid, block[axis]))
-            self.n_pos[axis] = ceil_div(window.axis[axis].grid, window.axis[axis].block)
-            tasks *= self.n_pos[axis]
+        tasks = p.batch * p.groups * self.n_chunks * lay_blocks(self, block)
         window_layout(window, p, self.depth, self.pixels)
         wanted = tasks < target and work // tasks > LEAST_WORK
         if wanted and self.n_chunks < self.n_blocks and 2 * self.n_chunks <= target:

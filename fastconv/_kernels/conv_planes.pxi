@@ -30,7 +30,7 @@ cdef idx_t planes_cost(const correlate_t* self, idx_t vectors, idx_t nv) noexcep
 
 cdef int tap_row_tables(correlate_t* self) noexcept nogil:
     cdef const axis_t* axis = &self.window.axis[0]
-    cdef idx_t phases = axis[0].n_phases * axis[1].n_phases, f0, f1, t0, t1, at, n, size, used = 0
+    cdef idx_t phases = axis[0].n_phases * axis[1].n_phases, f0, f1, t0, n, size, used = 0
     cdef tap_rows_t* rows
     cdef idx_t* tables
     self.tap_rows = <tap_rows_t*> malloc(
@@ -90,11 +90,7 @@ cdef void cut_planes(correlate_t* self, idx_t num_threads) noexcept nogil:
         block[axis] = window.axis[axis].grid
         work *= block[axis]
     while True:
-        tasks = p.batch
-        for axis in range(AXES):
-            axis_finish(&window.axis[axis], even(window.axis[axis].grid, block[axis]))
-            self.n_pos[axis] = ceil_div(window.axis[axis].grid, window.axis[axis].block)
-            tasks *= self.n_pos[axis]
+        tasks = p.batch * lay_blocks(self, block)
         window_layout(window, p, 1, False)
         if window.elements * <idx_t> sizeof(real) <= PLANE_BYTES:
             break
