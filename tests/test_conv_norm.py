@@ -354,15 +354,75 @@ def test_each_needs_a_forward_in_training_mode(index):
         model.backward(gradient_of(y))
 
 
-def test_evaluation_is_as_before():
-    model = network("f")
+def evaluated(dtype="f", algorithm=None):
+    model = nn.Sequential(
+        *network(dtype), nn.ConvTranspose2d(6, 9, 4, 2, algorithm=algorithm, dtype=dtype),
+        nn.BatchNorm2d(9, dtype=dtype), nn.ReLU(), nn.Residual(nn.Sequential(
+            nn.Conv2d(9, 8, 3, padding=1, algorithm=algorithm, dtype=dtype),
+            nn.BatchNorm2d(8, dtype=dtype),
+        ), nn.Conv2d(9, 8, 1, dtype=dtype)), nn.ReLU(),
+    )  # fmt: skip
     for _ in range(3):
-        model(image("f"))
-    x = y = image("f")
-    model.eval()
-    for layer in model:
-        y = layer(y)
-    np.testing.assert_allclose(model(x), y, 1e-5, 1e-5)
+        model(image(dtype))
+    return model.eval()
+
+
+@pytest.mark.parametrize("layout", ["C", "channels_last", "steps"])
+@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+@pytest.mark.parametrize("dtype", ["f", "d"])
+@pytest.mark.parametrize("batch", [1, 5])
+def test_convolutions_evaluate_what_is_behind(layout, algorithm, dtype, batch, monkeypatch):
+    model = evaluated(dtype, algorithm)
+    x = image(dtype, layout, batch)
+    wanted = x
+    for layer in list(model)[:-2]:
+        wanted = layer(wanted)
+    conv, norm = model[-2].body
+    wanted = functional.relu(norm(conv(wanted)) + model[-2].shortcut(wanted))
+    refuse = mock.Mock(side_effect=AssertionError("a normalization by itself"))
+    monkeypatch.setattr(normalization, "_batch_norm", refuse)
+    for _ in range(2):  # the second time with what is kept of the first
+        found = model(x)
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_evaluation_sees_what_has_changed():
+    model = evaluated()
+    before = model(image("f"))
+    for change in (model[0].weight.data, model[1].running_mean, model[1].bias.data):
+        change += 1
+        wanted = y = image("f")
+        for layer in model:
+            wanted = layer(wanted)
+        y = model(image("f"))
+        np.testing.assert_array_equal(y, wanted)
+        assert not np.array_equal(y, before)
+        before = y
+
+
+@pytest.mark.parametrize(
+    ("conv", "norm", "shape", "message"),
+    [
+        (nn.Conv2d(3, 8, 3), nn.BatchNorm2d(6), (2, 3, 9, 9), r"running_mean.*\(8,\)"),
+        (nn.Conv2d(3, 8, 3), nn.BatchNorm1d(8), (2, 3, 9, 9), "BatchNorm1d: input must have"),
+        (nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), (3, 9, 9), "BatchNorm2d: input must have"),
+        (nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), (2, 4, 9, 9), "conv2d: input must have 3"),
+    ],
+)
+def test_evaluation_refuses_what_the_modules_do(conv, norm, shape, message):
+    with pytest.raises(ValueError, match=message):
+        nn.Sequential(conv, norm).eval()(np.zeros(shape, "f"))
+
+
+def test_a_normalization_without_statistics_takes_those_of_the_batch():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, track_running_stats=False)).eval()
+    np.testing.assert_allclose(model(image("f")).mean((0, 2, 3)), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 9, 9), (2, 3, 3, 3)])
+def test_evaluation_of_next_to_nothing(shape):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU()).eval()
+    assert model(np.ones(shape, "f")).shape == (shape[0], 8, shape[2] - 2, shape[3] - 2)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from fastconv import functional as F
 from fastconv.functional.conv import _conv, _conv_backward
 from fastconv.functional.conv_transpose import _conv_transpose, _conv_transpose_backward
 from fastconv.functional.linear import _linear, _linear_backward
+from fastconv.functional.normalization import _factors_of
 
 FUSED = {False: (_conv, _conv_backward), True: (_conv_transpose, _conv_transpose_backward)}
 SLOPES = st.sampled_from((0.0, 0.01, 0.3, 1.0, 2.5))
@@ -103,6 +104,44 @@ def test_backward_with_a_branch_beside(algorithm, data, slope, layout):
         )  # fmt: skip
     np.testing.assert_array_equal(got, rectified_backward(alone + plus, x, slope))
     assert got.strides == alone.strides
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+@pytest.mark.parametrize("transposed", [False, True])
+@examples(250)
+@given(
+    data=st.data(), slope=SLOPES, layout=st.none() | ORDERS, poison=st.booleans(),
+    affine=st.booleans(),
+)  # fmt: skip
+def test_forward_with_a_normalization_behind(
+    algorithm, transposed, data, slope, layout, poison, affine
+):
+    if algorithm == "winograd":
+        case = data.draw(winograd_cases(transposed, most_stride=2))
+    else:
+        case = data.draw(cases(transposed))
+    case = replace(case, batched=True)
+    x, weight, bias, grad = case.arrays()
+    if poison:
+        x = poisoned(x, case.seed)
+    rng = np.random.default_rng(case.seed)
+    mean, variance, *numbers = rng.standard_normal((4, grad.shape[1])).astype(case.dtype)
+    known = mean, variance**2, *(numbers if affine else (None, None))
+    plus = None
+    if layout is not None:
+        plus = lay_out(rng.integers(-9, 9, grad.shape).astype(case.dtype), layout)
+    options = case.options | {"num_threads": case.num_threads, "algorithm": algorithm}
+    convolve = FUSED[transposed][0]
+    with isas.using(case.isa):
+        y = convolve(case.ndim, x, weight, bias, **options)
+        want = F.batch_norm(y, *known, eps=1e-3)[0]
+        want = rectified(want if plus is None else want + plus, slope)
+        got = convolve(
+            case.ndim, x, weight, bias, **options, slope=slope,
+            norm=lambda y: _factors_of(y, *known, False, 0.1, 1e-3),
+            plus=None if plus is None else lambda y: plus,
+        )  # fmt: skip
+    np.testing.assert_array_equal(got, want)
 
 
 @examples(150)

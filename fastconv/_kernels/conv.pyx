@@ -81,10 +81,11 @@ from libc.string cimport memcpy, memset
 from fastconv._kernels.entries cimport conv_entries, fastconv_problem
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
-    FLUSH_DENORMALS, FUSED, LANES, REGISTERS, choose, even_lanes, first_lanes, idx_t, in_order,
-    indices_of, interleave_high, interleave_low, lane_index, lane_indices, leaky, load_codes,
-    loaded_once, near_even_lanes, near_odd_lanes, one_register, outranks, pick_lanes, prefetch,
-    prefetch_lines, real, set_float_mode, splat, store_codes, sum_lanes, vec, vec_of, where_equal,
+    FLUSH_DENORMALS, FUSED, LANES, REGISTERS, choose, even_lanes, first_lanes, gated, idx_t,
+    in_order, indices_of, interleave_high, interleave_low, lane_index, lane_indices, leaky,
+    load_codes, loaded_once, near_even_lanes, near_odd_lanes, one_register, outranks, pick_lanes,
+    prefetch, prefetch_lines, real, set_float_mode, splat, store_codes, sum_lanes, vec, vec_of,
+    where_equal,
 )
 
 include "conv_problem.pxi"
@@ -112,7 +113,8 @@ include "conv_costs.pxi"
 include "conv_runs.pxi"
 include "conv_taps.pxi"
 include "conv_pack.pxi"
-include "conv_gate.pxi"
+include "norm_scale.pxi"
+include "conv_store.pxi"
 include "conv_task.pxi"
 include "conv_row_lanes.pxi"
 include "conv_lanewise.pxi"
@@ -130,7 +132,6 @@ include "pool_tiles.pxi"
 include "pool_lines.pxi"
 include "conv_pooled.pxi"
 include "norm_moments.pxi"
-include "norm_scale.pxi"
 include "conv_of_images.pxi"
 include "conv_images.pxi"
 include "conv_explain.pxi"
@@ -153,30 +154,31 @@ cdef int run_correlate(const conv_t* p, const real[:, :, :, :, :] x,
 
 
 def forward(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w, const real[::1] bias,
-            real[:, :, :, :, :] y, const real[:, :, :, :, :] gate, double slope, tuple stride,
-            tuple dilation, tuple pad, int num_threads):
+            real[:, :, :, :, :] y, const real[:, :, :, :, :] gate, const real[:, ::1] norm,
+            const real[:, :, :, :, :] plus, double slope, tuple stride, tuple dilation, tuple pad,
+            int num_threads):
     """y (N, G*O, *out) = bias + x (N, G*I, *in) * w (G, O, I, *kernel); `pad` is the low side.
 
-    `gate` (of y's shape, or None) and `slope`: what happens to y at its store, see conv_gate.pxi.
+    `gate`, `norm`, `plus` and `slope`: what happens to y at its store, see `describe_store`.
     """
     cdef conv_t p = describe(x, w, y, stride, dilation, pad)
-    describe_gate(&p, gate, None, slope)
+    describe_store(&p, gate, norm, plus, slope)
     return run_correlate(&p, x, w, bias, y, num_threads)
 
 
 def grad_input(const real[:, :, :, :, :] grad_output, const real[:, :, :, :, :, :] filters,
                const real[::1] bias, real[:, :, :, :, :] grad,
-               const real[:, :, :, :, :] gate, const real[:, :, :, :, :] plus, double slope,
-               tuple stride, tuple dilation, tuple pad, int num_threads):
+               const real[:, :, :, :, :] gate, const real[:, ::1] norm,
+               const real[:, :, :, :, :] plus, double slope, tuple stride, tuple dilation,
+               tuple pad, int num_threads):
     """grad (N, G*I, *in) from grad_output (N, G*O, *out) and regrouped filters (G, I, O, *kernel).
 
     `pad` is the low padding of the convolution.  Also the forward pass of the transposed
-    convolution, which is why there is a bias.  `gate` and `slope` as for `forward`; `plus`, or None,
-    is added before that, and lies in memory as the gate does.
+    convolution, which is why there is a bias.  `gate`, `norm`, `plus` and `slope` as for `forward`.
     """
     cdef conv_t p = describe(grad_output, filters, grad, stride, dilation, pad)
     stretch_input(&p)
-    describe_gate(&p, gate, plus, slope)
+    describe_store(&p, gate, norm, plus, slope)
     return run_correlate(&p, grad_output, filters, bias, grad, num_threads)
 
 

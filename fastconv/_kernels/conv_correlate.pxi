@@ -49,8 +49,8 @@ cdef void find_origin(const correlate_t* self, task_t* task, const real* x, idx_
         task.origin = strip
 
 
-cdef void gate_block(const correlate_t* self, const idx_t* m, idx_t n, idx_t group, idx_t block,
-                     real* y) noexcept nogil:
+cdef void finish_block(const correlate_t* self, const idx_t* m, idx_t n, idx_t group, idx_t block,
+                       real* y) noexcept nogil:
     """The block of channels and positions that a task has written, all phases together."""
     cdef const conv_t* p = &self.p
     cdef idx_t start[AXES]
@@ -60,8 +60,8 @@ cdef void gate_block(const correlate_t* self, const idx_t* m, idx_t n, idx_t gro
         start[axis] = m[axis] * p.stretch[axis]
         size[axis] = min(self.window.axis[axis].block * p.stretch[axis],
                          p.out_size[axis] - start[axis])
-    gate_cuboid(p, n, group * p.out_channels + block * self.width,
-                min(self.width, p.out_channels - block * self.width), start, size, y)
+    finish_cuboid(p, n, group * p.out_channels + block * self.width,
+                  min(self.width, p.out_channels - block * self.width), start, size, y)
 
 
 cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, const real* w,
@@ -100,7 +100,7 @@ cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, co
         task.c0 = depth * self.depth
         task.channels = min(self.depth, p.in_channels - task.c0)
         task.start = LANE_BIAS if depth == 0 else ADD
-        task.slope = p.slope if p.gate == NULL and complete(self, &task) else 1
+        task.slope = p.slope if not has_finish(p) and complete(self, &task) else 1
         if not self.lanewise and not self.planes:
             find_origin(self, &task, x, task.c0, task.channels, scratch)
         for block in range(first, last):
@@ -124,8 +124,8 @@ cdef void correlate_task(const correlate_t* self, idx_t index, const real* x, co
                 plane_block(self, &task, block == last - 1, o + block * p.out_channel)
             else:
                 correlate_block(self, &task, block, o)
-            if p.gate != NULL and p.slope != 1 and complete(self, &task):
-                gate_block(self, task.m, n, group, block, y)
+            if has_finish(p) and complete(self, &task):
+                finish_block(self, task.m, n, group, block, y)
 
 
 cdef inline idx_t pixel_elements(const correlate_t* self) noexcept nogil:

@@ -75,7 +75,7 @@ cdef int run_images_backward(images_backward_t* task, const real[:, :, :, :, :] 
         filters_data, input_data = &filters[0, 0, 0, 0, 0, 0], &grad_input[0, 0, 0, 0, 0]
         back = describe(between, filters, grad_input, stride, dilation, pad)
         stretch_input(&back)
-        describe_gate(&back, gate, plus, slope)
+        describe_store(&back, gate, None, plus, slope)
     with nogil:
         status = images_backward(task, &p, &back, &x[0, 0, 0, 0, 0], filters_data, input_data,
                                  grad_data, bias_data, &between[0, 0, 0, 0, 0], num_threads)

@@ -24,9 +24,13 @@ cdef struct conv_t:
     idx_t out_step[AXES]
     idx_t w_group, w_out, w_in              # from filter to filter, from slice to slice
     idx_t w_step[AXES]
-    const real* gate                        # of the output's shape, or NULL; see conv_gate.pxi
+    # What happens at the store, see conv_store.pxi; NULL for what does not.
+    const real* gate                        # of the output's shape
     real slope                              # 1: neither activation nor gate
-    const real* plus                        # added before the gate, in its order; or NULL
+    const real* plus                        # in the order of the gate, if there is one
+    const real* mean                        # of each output channel of all groups
+    const real* by
+    const real* term
     idx_t gate_batch, gate_channel
     idx_t gate_step[AXES]
 
@@ -67,6 +71,7 @@ cdef conv_t describe(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w
         p.stride[axis], p.stretch[axis] = stride[axis], 1
         p.dilation[axis], p.pad[axis] = dilation[axis], pad[axis]
     p.slope, p.gate, p.plus = 1, NULL, NULL
+    p.mean, p.by, p.term = NULL, NULL, NULL
     # No gate steps as the output does, so that axes can be merged.
     p.gate_batch, p.gate_channel, p.gate_step = p.out_batch, p.out_channel, p.out_step
     return p
@@ -81,15 +86,29 @@ cdef void stretch_input(conv_t* p) noexcept nogil:
         p.pad[axis] = p.dilation[axis] * (p.kernel[axis] - 1) - p.pad[axis]
 
 
-cdef void describe_gate(conv_t* p, const real[:, :, :, :, :] gate,
-                        const real[:, :, :, :, :] plus, double slope):
+cdef const real* along(conv_t* p, const real[:, :, :, :, :] array):
+    """The array, by whose steps the store is to go."""
     cdef int axis
     cdef idx_t size = sizeof(real)
+    p.gate_batch, p.gate_channel = array.strides[0] // size, array.strides[1] // size
+    for axis in range(AXES):
+        p.gate_step[axis] = array.strides[2 + axis] // size
+    return &array[0, 0, 0, 0, 0]
+
+
+cdef void describe_store(conv_t* p, const real[:, :, :, :, :] gate, const real[:, ::1] norm,
+                         const real[:, :, :, :, :] plus, double slope):
+    """What the entries of the kernels say of it; None for what does not happen.
+
+    gate: of y's shape.  norm: (4, channels), what `factors` of the norm family finds, in place of a
+    gate.  plus: of y's shape, which needs one of the two, and lies in memory as a gate does.
+    """
     p.slope = <real> slope
-    if gate is not None and gate.size:
-        p.gate = &gate[0, 0, 0, 0, 0]
-        p.gate_batch, p.gate_channel = gate.strides[0] // size, gate.strides[1] // size
-        for axis in range(AXES):
-            p.gate_step[axis] = gate.strides[2 + axis] // size
+    if norm is not None:
+        p.mean, p.by, p.term = &norm[0, 0], &norm[2, 0], &norm[3, 0]
+        if plus is not None and plus.size:
+            p.plus = along(p, plus)
+    elif gate is not None and gate.size:
+        p.gate = along(p, gate)
         if plus is not None:
             p.plus = &plus[0, 0, 0, 0, 0]

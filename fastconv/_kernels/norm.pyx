@@ -97,17 +97,14 @@ cdef void move(idx_t channels, real* running, const double* now, double correcti
             running[c] = <real> ((1 - momentum) * running[c] + momentum * (now[c] * correction))
 
 
-cdef void find_factors(idx_t channels, const double* mean, const double* variance, double eps,
-                       const real* weight, const real* bias, real* found) noexcept nogil:
-    """`found` of `normalize`."""
-    cdef idx_t c
-    cdef double inverse
-    for c in range(channels):
-        inverse = 1 / sqrt(variance[c] + eps)
-        found[c] = <real> mean[c]
-        found[channels + c] = <real> inverse
-        found[2 * channels + c] = <real> (inverse if weight == NULL else inverse * weight[c])
-        found[3 * channels + c] = 0 if bias == NULL else bias[c]
+cdef inline void find_factors(idx_t c, idx_t channels, double mean, double variance, double eps,
+                              const real* weight, const real* bias, real* found) noexcept nogil:
+    """`found` of `normalize` for channel c."""
+    cdef double inverse = 1 / sqrt(variance + eps)
+    found[c] = <real> mean
+    found[channels + c] = <real> inverse
+    found[2 * channels + c] = <real> (inverse if weight == NULL else inverse * weight[c])
+    found[3 * channels + c] = 0 if bias == NULL else bias[c]
 
 
 cdef void find_gradients(const shape_t* s, const double* total, const double* crossed,
@@ -172,11 +169,24 @@ def normalize(const real[:, :, ::1] x, const double[::1] mean, const double[::1]
         if training:
             move(s.channels, moving_mean, middle, 1, momentum)
             move(s.channels, moving_var, spread, <double> count / (count - 1), momentum)
-        find_factors(s.channels, middle, spread, eps, weight_data, bias_data, &found[0, 0])
+        for c in range(s.channels):
+            find_factors(c, s.channels, middle[c], spread[c], eps, weight_data, bias_data,
+                         &found[0, 0])
         scale(&scaling, &s, target, num_threads)
         set_float_mode(mode)
     free(middle)
     return OK
+
+
+def factors(const real[::1] running_mean, const real[::1] running_var, const real[::1] weight,
+            const real[::1] bias, double eps, real[:, ::1] found):
+    """`found` of `normalize` for evaluation, whatever x is."""
+    cdef const real* weight_data = &weight[0] if weight is not None else NULL
+    cdef const real* bias_data = &bias[0] if bias is not None else NULL
+    cdef idx_t c
+    for c in range(running_mean.shape[0]):
+        find_factors(c, running_mean.shape[0], running_mean[c], running_var[c], eps, weight_data,
+                     bias_data, &found[0, 0])
 
 
 def normalize_backward(const real[:, :, ::1] g, const real[:, :, ::1] x, const real[::1] mean,

@@ -34,8 +34,8 @@ from libc.string cimport memcpy, memset
 
 from fastconv._kernels.openmp cimport omp_get_thread_num
 from fastconv._kernels.types cimport (
-    FLUSH_DENORMALS, LANES, REGISTERS, even_lanes, first_lanes, idx_t, interleave_high,
-    interleave_low, lane_index, one_register, pick_lanes, prefetch, real, set_float_mode,
+    FLUSH_DENORMALS, LANES, REGISTERS, even_lanes, first_lanes, gated, idx_t, interleave_high,
+    interleave_low, lane_index, leaky, one_register, pick_lanes, prefetch, real, set_float_mode,
     splat, vec,
 )
 
@@ -44,7 +44,8 @@ include "cells.pxi"
 include "conv_scratch.pxi"
 include "shares.pxi"
 include "conv_turn.pxi"
-include "conv_gate.pxi"
+include "norm_scale.pxi"
+include "conv_store.pxi"
 include "sparse_plan.pxi"
 include "sparse_lists.pxi"
 include "sparse_sums.pxi"
@@ -83,7 +84,7 @@ def backward_max_tiles(const real[:, :, :, :, :] grad_output, const uint8_t[:, :
     cdef real* grad_data = &grad[0, 0, 0, 0, 0, 0] if grad is not None else NULL
     cdef real* bias_data = &grad_bias[0] if grad_bias is not None else NULL
     cdef int status, axis
-    describe_gate(&p, gate, plus, slope)
+    describe_store(&p, gate, None, plus, slope)
     task.pixels = pixels
     for axis in range(AXES):
         task.windows[axis], task.window[axis] = grad_output.shape[2 + axis], window[axis]

@@ -71,7 +71,7 @@ cdef void store_gradient(const sparse_t* self, idx_t n, real* grad_input,
                   self.image // p.in_channels, image + self.image, grad_input + n * self.image)
     if p.gate != NULL:
         memset(zero, 0, sizeof(zero))
-        gate_cuboid(p, n, 0, p.in_channels, zero, p.in_size, grad_input)
+        finish_cuboid(p, n, 0, p.in_channels, zero, p.in_size, grad_input)
 
 
 cdef void image_gradients(const sparse_t* self, idx_t n, const real* x, const real* packed,

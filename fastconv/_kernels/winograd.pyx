@@ -52,7 +52,8 @@ include "conv_tile.pxi"
 include "conv_tile_sizes.pxi"
 include "conv_turn.pxi"
 include "conv_rows.pxi"
-include "conv_gate.pxi"
+include "norm_scale.pxi"
+include "conv_store.pxi"
 include "winograd_transform.pxi"
 include "winograd_plan.pxi"
 include "winograd_filters.pxi"
@@ -65,7 +66,6 @@ include "pool_tiles.pxi"
 include "pool_lines.pxi"
 include "conv_pooled.pxi"
 include "norm_moments.pxi"
-include "norm_scale.pxi"
 include "winograd_of_images.pxi"
 include "conv_images.pxi"
 include "winograd_explain.pxi"
@@ -155,17 +155,18 @@ def prepare(const real[:, :, :, :, :, :] w, tuple stride, tuple out_size, real[:
 
 def forward(const real[:, :, :, :, :] x, const real[:, :, :, :, :, :] w,
             const real[::1] prepared, const real[::1] bias, real[:, :, :, :, :] y,
-            const real[:, :, :, :, :] gate, const real[:, :, :, :, :] plus, double slope,
-            tuple stride, tuple pad, int num_threads):
+            const real[:, :, :, :, :] gate, const real[:, ::1] norm,
+            const real[:, :, :, :, :] plus, double slope, tuple stride, tuple pad,
+            int num_threads):
     """y (N, G*O, *out) = bias + x (N, G*I, *in) * w (G, O, I, *kernel); `pad` is the low side.
 
     Kernels have 2 or 3 times the stride along the last axes, one tap along those that are absent,
     and MOST_TAPS together at most; no array is empty.
-    `prepared` is what `prepare` made of the filters, or None.  `gate`, `plus` and `slope`: as the
-    direct kernels take them, see conv_gate.pxi.
+    `prepared` is what `prepare` made of the filters, or None.  `gate`, `norm`, `plus` and `slope`:
+    as the direct kernels take them, see `describe_store`.
     """
     cdef conv_t p = describe(x, w, y, stride, (1, 1, 1), pad)
-    describe_gate(&p, gate, plus, slope)
+    describe_store(&p, gate, norm, plus, slope)
     return run_correlate(&p, x, w, prepared, bias, y, num_threads)
 
 

@@ -62,7 +62,7 @@ cdef void output_of_part(const winograd_t* self, const run_of_tiles_t* part, idx
     cdef real* target
     cdef int axis
     finish.gate = finish.plus = NULL
-    finish.slope = p.slope if p.gate == NULL else 1
+    finish.slope = 1 if has_finish(p) else p.slope
     for axis in range(AXES):
         start[axis] = part.tile[axis] * self.outputs[axis]
         cells[axis] = self.outputs[axis] * (part.count if axis == 2 else 1)
@@ -91,8 +91,8 @@ cdef void output_of_part(const winograd_t* self, const run_of_tiles_t* part, idx
                              &finish, kept)
     if not direct:
         store_part(p, size, cells, channels, width, held, o)
-    if p.gate != NULL and p.slope != 1 and finish.gate == NULL:
-        gate_cuboid(p, part.image, first, channels, start, size, y)
+    if has_finish(p) and finish.gate == NULL:
+        finish_cuboid(p, part.image, first, channels, start, size, y)
 
 
 cdef void output_of_run(const winograd_t* self, const run_of_tiles_t* run, idx_t group,

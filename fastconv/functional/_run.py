@@ -56,32 +56,37 @@ def output(op, shape, dtype, like, batched, out, inputs):
     return out if batched else out[np.newaxis], out
 
 
-def run_forward(geometry, x, filters, bias, y, num_threads, slope=1.0, gate=None):
+def run_forward(
+    geometry, x, filters, bias, y, num_threads, slope=1.0, gate=None, plus=None, norm=None
+):  # fmt: skip
     """`slope` and `gate`: an activation of y, or the gradient of one, at the kernel's store.
 
     Without a gate a negative y is multiplied by the slope: ReLU has slope 0, LeakyReLU its own.
-    With one, y is multiplied by it where the gate, the activation's output, is not positive.
+    With one, y is multiplied by it where the gate, the activation's output, is not positive, and
+    `plus` is added before that.
+    norm: the `factors` of a batch normalization before the activation; `plus` comes between these.
     """
     kernel = _kernels.conv[x.dtype.char]
     stride, dilation, pad = geometry.kernel_args
     threads = _threads.effective(geometry.op, num_threads, geometry.work)
     status = kernel.forward(
         _arrays.expand_space(x), filters, bias, _arrays.expand_space(y),
-        _gate(gate, slope)[0], slope, stride, dilation, pad, threads,
+        *at_store(slope, gate, plus, norm), slope, stride, dilation, pad, threads,
     )  # fmt: skip
     check_status(geometry.op, status)
 
 
 def run_grad_input(
-    geometry, grad_output, filters, bias, grad, num_threads, slope=1.0, gate=None, plus=None
+    geometry, grad_output, filters, bias, grad, num_threads, slope=1.0, gate=None, plus=None,
+    norm=None,
 ):  # fmt: skip
-    """`slope` and `gate` as for `run_forward`; `plus`, which needs a gate, is added before that."""
+    """The options as for `run_forward`."""
     kernel = _kernels.conv[grad_output.dtype.char]
     stride, dilation, pad = geometry.kernel_args
     threads = _threads.effective(geometry.op, num_threads, geometry.work)
     status = kernel.grad_input(
         _arrays.expand_space(grad_output), regrouped(filters), bias, _arrays.expand_space(grad),
-        *_gate(gate, slope, plus), slope, stride, dilation, pad, threads,
+        *at_store(slope, gate, plus, norm), slope, stride, dilation, pad, threads,
     )  # fmt: skip
     check_status(geometry.op, status)
 
@@ -100,6 +105,21 @@ def plan(geometry, kernel, wide, narrow, weight, threads):
     if found is None:
         raise MemoryError(f"{geometry.op}: no memory for the tables of a plan")
     return found
+
+
+def behind(y, norm, plus):
+    """Options of `run_forward` and `run_grad_input`, `norm` and `plus` giving these for y."""
+    if norm is None:
+        return {}
+    return {"norm": norm(y), "plus": None if plus is None else plus(y)}
+
+
+def at_store(slope, gate, plus, norm):
+    """(gate, norm, plus) as the kernels take them."""
+    if norm is None:
+        gate, plus = _gate(gate, slope, plus)
+        return gate, None, plus
+    return None, norm, None if plus is None else _arrays.expand_space(plus)
 
 
 def _gate(gate, slope, plus=None):

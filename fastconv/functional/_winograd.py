@@ -70,7 +70,10 @@ def gain(geometry, kernel):
     return _gain(geometry, kernel) if _can_run(geometry, kernel) else None
 
 
-def run_forward(geometry, x, filters, bias, y, num_threads, slope=1.0, gate=None, kept=None):
+def run_forward(
+    geometry, x, filters, bias, y, num_threads, slope=1.0, gate=None, plus=None, norm=None,
+    kept=None,
+):  # fmt: skip
     kernel = _kernels.winograd[x.dtype.char]
     threads = _threads.effective(geometry.op, num_threads, geometry.work)
     y = _arrays.expand_space(y)
@@ -78,27 +81,28 @@ def run_forward(geometry, x, filters, bias, y, num_threads, slope=1.0, gate=None
     filters = _extended(filters, _whole_kernel(geometry))
     prepared = None if kept is None else kept.prepare(kernel, filters, stride, y.shape[2:], threads)
     status = kernel.forward(
-        _arrays.expand_space(x), filters, prepared, bias, y, *_run._gate(gate, slope), slope,
-        stride, pad, threads,
+        _arrays.expand_space(x), filters, prepared, bias, y,
+        *_run.at_store(slope, gate, plus, norm), slope, stride, pad, threads,
     )  # fmt: skip
     _run.check_status(geometry.op, status)
 
 
 def run_grad_input(
-    geometry, grad_output, filters, bias, grad, num_threads, slope=1.0, gate=None, plus=None
+    geometry, grad_output, filters, bias, grad, num_threads, slope=1.0, gate=None, plus=None,
+    norm=None,
 ):  # fmt: skip
     kernel = _kernels.winograd[grad_output.dtype.char]
     threads = _threads.effective(geometry.op, num_threads, geometry.work)
     g, grad = _arrays.expand_space(grad_output), _arrays.expand_space(grad)
-    gate, plus = _run._gate(gate, slope, plus)
+    gate, norm, plus = _run.at_store(slope, gate, plus, norm)
     for axes in itertools.product(*_phases(geometry)):
         phase = Phase(*zip(*axes, strict=True))
         part = (..., *phase.cells)
         own = _extended(filters[(..., *phase.taps)], phase.kernel)
         status = kernel.forward(
             g, _run.regrouped(own), None, bias, grad[part],
-            *(None if each is None else each[part] for each in (gate, plus)), slope, (1, 1, 1),
-            phase.pad, threads,
+            None if gate is None else gate[part], norm, None if plus is None else plus[part],
+            slope, (1, 1, 1), phase.pad, threads,
         )  # fmt: skip
         _run.check_status(geometry.op, status)
 

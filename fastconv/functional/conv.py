@@ -58,11 +58,12 @@ def regroup_filters(weight, groups=1):
 
 def _conv(
     ndim, input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, out=None,
-    num_threads=None, algorithm=None, slope=1.0, kept=None,
+    num_threads=None, algorithm=None, slope=1.0, kept=None, norm=None, plus=None,
 ):  # fmt: skip
     """All three, and the activation behind: negative results are multiplied by `slope`.
 
-    `kept`: a layer's KeptFilters.
+    kept: a layer's KeptFilters.  norm: a function that gives, for the output to be, the factors of
+    a batch normalization before the activation; plus: one for what is added between these two.
     """
     op = f"conv{ndim}d"
     x = _arrays.as_array(op, "input", input)
@@ -77,7 +78,9 @@ def _conv(
     y, result = _run.output(op, geometry.narrow_shape, x.dtype, x, batched, out, inputs)
     filters = _run.filters(weight, geometry.groups)
     run = _winograd.choose(geometry, algorithm, "forward")
-    options = {} if run is _run else {"kept": kept}
+    options = _run.behind(y, norm, plus)
+    if run is not _run:
+        options["kept"] = kept
     run.run_forward(geometry, x, filters, bias, y, num_threads, slope, **options)
     return result
 

@@ -14,9 +14,9 @@ __all__ = [
 
 def _conv_transpose(
     ndim, input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1,
-    output_size=None, out=None, num_threads=None, algorithm=None, slope=1.0,
+    output_size=None, out=None, num_threads=None, algorithm=None, slope=1.0, norm=None, plus=None,
 ):  # fmt: skip
-    """All three, and the activation behind: negative results are multiplied by `slope`."""
+    """All three, and the activation behind; `slope`, `norm` and `plus` as for `_conv`."""
     op = f"conv_transpose{ndim}d"
     x = _arrays.as_array(op, "input", input)
     weight = _arrays.as_array(op, "weight", weight, x.dtype)
@@ -31,7 +31,8 @@ def _conv_transpose(
     y, result = _run.output(op, geometry.wide_shape, x.dtype, x, batched, out, inputs)
     filters = _run.filters(weight, geometry.groups)
     run = _winograd.choose(geometry, algorithm, "grad_input")
-    run.run_grad_input(geometry, x, filters, bias, y, num_threads, slope)
+    options = _run.behind(y, norm, plus)
+    run.run_grad_input(geometry, x, filters, bias, y, num_threads, slope, **options)
     return result
 
 

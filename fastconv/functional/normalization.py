@@ -92,6 +92,21 @@ def _batch_norm_of(
     return run
 
 
+def _factors_of(
+    input, running_mean, running_var, weight, bias, training, momentum, eps
+):  # fmt: skip
+    """What a kernel needs that normalizes an array like `input` by the running statistics."""
+    op = "batch_norm"
+    running = [
+        _running(op, name, values, input, False)
+        for name, values in (("running_mean", running_mean), ("running_var", running_var))
+    ]
+    affine = _per_channel(op, "weight", weight, input), _per_channel(op, "bias", bias, input)
+    found = np.empty((4, input.shape[1]), input.dtype)
+    _kernels.norm[input.dtype.char].factors(*running, *affine, eps, found)
+    return found
+
+
 def batch_norm_backward(grad_output, input, weight, saved, training, *, num_threads=None):
     """Gradients of `batch_norm`: (grad_input, grad_weight, grad_bias).
 

@@ -106,6 +106,24 @@ class _ConvNd(_AffineMap):
     def _options(self):
         return {name: getattr(self, name) for name in self.options}
 
+    def _forward_normed(self, input, slope, norm, plus=None):
+        """The output behind a batch normalization and an activation.
+
+        In one where the normalization is the same for every input, for that is known at the store.
+        """
+        if (
+            norm._is_known
+            and not self.training
+            and self.padding_mode == "zeros"
+            and np.ndim(input) == self.ndim + 2
+        ):
+            return self._forward(input, slope, norm=norm._factors, plus=plus)
+        return norm._forward(self._forward(input), slope, plus=plus)
+
+    def _backward_normed(self, grad_output, needs_input_grad, slope, norm, plus=None):
+        """Of this and the batch normalization behind."""
+        return self._backward(norm.backward(grad_output), needs_input_grad, slope, plus)
+
 
 class _Conv(_ConvNd):
     options = ("stride", "padding", "dilation", "groups")
@@ -132,13 +150,13 @@ class _Conv(_ConvNd):
         )  # fmt: skip
         self._kept = KeptFilters()
 
-    def _map(self, input, slope):
+    def _map(self, input, slope, **behind):
         input, options, _ = self._bordered(input)
         # In training the next step changes the weight: not worth keeping.
         kept = None if self.training else self._kept
         return _conv(
             self.ndim, input, *self._arrays(), **options, algorithm=self.algorithm, slope=slope,
-            kept=kept,
+            kept=kept, **behind,
         )  # fmt: skip
 
     @property
@@ -195,12 +213,11 @@ class _Conv(_ConvNd):
         return self._accumulate(gradients)
 
     def _forward_normed(self, input, slope, norm, plus=None):
-        """The output behind a batch normalization and an activation, in one where that pays."""
         found = None
         if self.training and norm.training:
             found = self._plan(_conv_norm.plan, input, _conv_norm.FORWARD)
         if found is None:
-            return norm._forward(self._forward(input), slope, plus=plus)
+            return super()._forward_normed(input, slope, norm, plus)
         self.save_for_backward(input, {})
         arguments = norm._next(found.geometry.narrow_shape)
         between, output, statistics = _conv_norm.forward(
@@ -210,12 +227,11 @@ class _Conv(_ConvNd):
         return output
 
     def _backward_normed(self, grad_output, needs_input_grad, slope, norm, plus=None):
-        """Of this and the batch normalization behind, in one where that pays."""
         found = None
         if self._saved is not None:
             found = self._plan(_conv_norm.plan, self._saved[0], _conv_norm.BACKWARD)
         if found is None:
-            return self._backward(norm.backward(grad_output), needs_input_grad, slope, plus)
+            return super()._backward_normed(grad_output, needs_input_grad, slope, norm, plus)
         output, statistics = norm.saved_for_backward()
         input, _ = self.saved_for_backward()
         gradients, of_norm = _conv_norm.backward(
@@ -278,12 +294,13 @@ class _ConvTranspose(_ConvNd):
         """
         return self._forward(input, output_size=output_size)
 
-    def _map(self, input, slope, output_size=None):
+    def _map(self, input, slope, output_size=None, **behind):
         options, border = self._resolved(input, output_size)
         if border is None:
             return _conv_transpose(
-                self.ndim, input, *self._arrays(), **options, algorithm=self.algorithm, slope=slope
-            )
+                self.ndim, input, *self._arrays(), **options, algorithm=self.algorithm,
+                slope=slope, **behind,
+            )  # fmt: skip
         weight, bias = self._arrays()
         output = _conv_transpose(self.ndim, input, weight, **options, algorithm=self.algorithm)
         output = fold_axes(type(self).__name__, output, border.pad, self.padding_mode)

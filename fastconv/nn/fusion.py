@@ -4,10 +4,11 @@ Forward, a layer applies the ReLU or LeakyReLU behind it as it stores its output
 max-pool change places if need be: the maximum of what is positive is the positive maximum.
 Backward, a layer applies the gradient of the activation before it as it stores the gradient of its
 input, even through a pool or Flatten in between: what is positive after these was before.  And a
-convolution runs together with the batch normalization behind it, both ways.  Values are those of
-the modules called one by one; where a convolution and its pool or normalization are one call
-(_conv_pool, _conv_norm of fastconv.functional), its weight's gradient and the normalization's
-moments are summed image by image, and round so.
+convolution runs together with the batch normalization behind it: in training both ways, and in
+evaluation, where what normalizes is known, at its store.  Values are those of the modules called
+one by one; where a convolution and its pool or normalization are one call in training (_conv_pool,
+_conv_norm of fastconv.functional), its weight's gradient and the normalization's moments are summed
+image by image, and round so.
 
 What a forward pass leaves for the way back, its record, says which modules ran together and on
 which arrays.  The record of a step whose modules have run since is void, and then every module goes
@@ -20,7 +21,7 @@ from typing import NamedTuple
 from fastconv.nn.activation import LeakyReLU, ReLU, _Rectifier
 from fastconv.nn.affine import _AffineMap
 from fastconv.nn.branches import Residual
-from fastconv.nn.conv import _Conv, _ConvTranspose
+from fastconv.nn.conv import _Conv, _ConvNd, _ConvTranspose
 from fastconv.nn.normalization import _BatchNorm
 from fastconv.nn.pooling import _MaxPool
 from fastconv.nn.shape import Flatten
@@ -82,7 +83,7 @@ def steps(modules, kinds):
     left = [(None, object), (None, object), *list(zip(modules, kinds, strict=True))[::-1]]
     while len(left) > 2:
         (layer, kind), conv, activation, pool = left.pop(), None, None, None
-        if issubclass(kind, _Conv) and issubclass(left[-1][1], _BatchNorm):
+        if issubclass(kind, _ConvNd) and issubclass(left[-1][1], _BatchNorm):
             conv, (layer, kind) = layer, left.pop()
         if kind in _RECTIFIERS:
             layer, activation = None, layer

@@ -5,7 +5,7 @@ import numpy as np
 from fastconv import _shapes
 from fastconv import functional as F
 from fastconv._shapes import integer
-from fastconv.functional.normalization import _batch_norm
+from fastconv.functional.normalization import _batch_norm, _factors_of
 from fastconv.nn.affine import _Affine
 from fastconv.nn.module import Parameter
 
@@ -51,6 +51,15 @@ class _BatchNorm(_Norm):
         output, statistics = _batch_norm(input, *arguments, slope=slope, plus=plus)
         self.save_for_backward(input, statistics)
         return output
+
+    @property
+    def _is_known(self):
+        """Whether it is the same for every input: by running statistics, with nothing to learn."""
+        return not self.training and self.running_mean is not None
+
+    def _factors(self, output):
+        """What a kernel needs that stores `output` behind it."""
+        return _factors_of(output, *self._next(output.shape))
 
     def _next(self, shape):
         """What the functional takes, from `running_mean` to `eps`, for one more batch."""
