@@ -148,8 +148,8 @@ def ours(model, regression, channels_last):
     return step
 
 
-def theirs(model, regression, channels_last):
-    """The same in PyTorch, layer by layer from our model, with our weights."""
+def in_torch(model, memory_format):
+    """The same network in PyTorch, layer by layer, with our weights."""
     import torch
 
     class Residual(torch.nn.Module):
@@ -172,8 +172,14 @@ def theirs(model, regression, channels_last):
     net = translated(model)
     state = {key: torch.from_numpy(array.copy()) for key, array in model.state_dict().items()}
     net.load_state_dict(state, strict=False)  # theirs also counts the batches of a BatchNorm
+    return net.to(memory_format=memory_format)
+
+
+def theirs(model, regression, channels_last):
+    import torch
+
     memory = torch.channels_last if channels_last else torch.contiguous_format
-    net = net.to(memory_format=memory)
+    net = in_torch(model, memory)
     loss = torch.nn.MSELoss() if regression else torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(net.parameters(), 1e-3)
 

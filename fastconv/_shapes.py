@@ -31,6 +31,12 @@ def integer(op, name, value, minimum):
 def per_axis(op, name, value, ndim, minimum):
     """An int, or one int per spatial axis, as a tuple of `ndim` ints."""
     if isinstance(value, (list, tuple)):
+        if type(value) is tuple and len(value) == ndim:
+            for each in value:
+                if type(each) is not int or not minimum <= each <= INT64_MAX:
+                    break
+            else:
+                return value  # nearly always
         if len(value) == 1:
             value = tuple(value) * ndim
         if len(value) != ndim:
@@ -67,6 +73,9 @@ def padding_pairs(op, padding, ndim):
 
     An int, one int per axis, one (low, high) pair per axis, "valid" or "same".
     """
+    if type(padding) is int:
+        padding = integer(op, "padding", padding, 0)
+        return ((padding, padding),) * ndim
     if isinstance(padding, str):
         if padding == "valid":
             return ((0, 0),) * ndim

@@ -63,7 +63,8 @@
 #    the caller: every task sets its own (float_mode.h), in which denormal numbers count as zero.
 #
 # e) What is behind a convolution can run with it, image by image (conv_images.pxi): a max-pool, or
-#    of a batch normalization the moments and the gradient.
+#    of a batch normalization the moments and the gradient.  One by known statistics, as in
+#    evaluation, is the business of the store (conv_store.pxi), as gates of gradients are.
 #
 # f) Kernels trust their arguments; fastconv.functional or capi (conv_entries.pxi) has checked them.
 #    They return OK or NO_MEMORY and never touch Python objects.  Only what the planners chose is
