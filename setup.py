@@ -39,7 +39,7 @@ ELEMENTWISE = ("activation", "pointwise")
 # Winograd shares the tile, a convolution is pooled and normalized where it is, groups of channels
 # are normalized by the sums of channels, and all turn lines.
 BORROWS = {
-    "winograd": ("conv", "pool", "norm"), "conv": ("pool", "norm"), "sparse": ("conv",),
+    "winograd": ("conv", "pool", "norm"), "conv": ("pool", "norm"), "sparse": ("conv", "norm"),
     "norm": ("gradient",), "group_norm": ("norm", "gradient"), "resample": ("conv",),
 }  # fmt: skip
 X86 = platform.machine().lower() in ("x86_64", "amd64")

@@ -111,7 +111,7 @@ def test_tiles_of_winograd_are_those_of_its_calls(name, ran):
             if direction == "grad_weight":
                 _, y, weight, _, stride, *_ = args
             else:
-                _, weight, _, _, y, _, _, _, stride, *_ = args
+                _, weight, _, _, y, *_, stride, _, _ = args
             size, kernel = y.shape[2:], weight.shape[3:]
             taps = tuple(k // s for k, s in zip(kernel, stride, strict=True))
             points, outputs = zip(*map(least_products, size, taps), strict=True)

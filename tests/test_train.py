@@ -111,8 +111,10 @@ def test_predict_is_the_model_in_batches():
     model.eval()
     expected = model(x)
     model.train()
-    for batch_size in (1, 3, 10, 99):
+    for batch_size in (10, 99):
         np.testing.assert_array_equal(predict(model, x, batch_size), expected)
+    for batch_size in (1, 3):  # a few rows of a linear layer are summed in another order
+        np.testing.assert_allclose(predict(model, x, batch_size), expected, 1e-5, 1e-6)
     assert predict(model, x[:0]).shape == (0, 3)
 
 

@@ -90,6 +90,11 @@ def linear(input, weight, bias=None, *, out=None, num_threads=None):
     ------
     ValueError, TypeError : wrong shape, dtype or option
     OverflowError, MemoryError : the output is too large to address, or to allocate
+
+    Notes
+    -----
+    Up to eight rows are summed in another order than more, so the last bits of a row may depend on
+    how many there are; never on the number of threads.
     """
     return _linear(input, weight, bias, out, num_threads)
 
