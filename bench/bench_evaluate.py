@@ -34,10 +34,8 @@ def contestants(name, batch):
     for order, memory in ("NCHW", "contiguous_format"), ("channels-last", "channels_last"):
         ours = x if order == "NCHW" else fastconv.channels_last(x)
         memory = getattr(torch, memory)
-        net, theirs = (
-            in_torch(model, memory).eval(),
-            torch.from_numpy(x).contiguous(memory_format=memory),
-        )
+        net = in_torch(model, memory).eval()
+        theirs = torch.from_numpy(x).contiguous(memory_format=memory)
         found["fastconv", order] = lambda ours=ours: model(ours)
         found["torch", order] = lambda net=net, theirs=theirs: net(theirs).numpy()
     return found

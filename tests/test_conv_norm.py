@@ -391,7 +391,7 @@ def test_evaluation_sees_what_has_changed():
     before = model(image("f"))
     for change in (model[0].weight.data, model[1].running_mean, model[1].bias.data):
         change += 1
-        wanted = y = image("f")
+        wanted = image("f")
         for layer in model:
             wanted = layer(wanted)
         y = model(image("f"))

@@ -138,7 +138,7 @@ def test_forward_with_a_normalization_behind(
         want = rectified(want if plus is None else want + plus, slope)
         got = convolve(
             case.ndim, x, weight, bias, **options, slope=slope,
-            norm=lambda y: _factors_of(y, *known, False, 0.1, 1e-3),
+            norm=lambda y: _factors_of(y, *known, 1e-3),
             plus=None if plus is None else lambda y: plus,
         )  # fmt: skip
     np.testing.assert_array_equal(got, want)

@@ -45,18 +45,19 @@ cdef void gate_line(real slope, idx_t count, const real* gate, const real* plus,
         gate_cells(True, slope, count, gate, plus, gate_step, y, y_step)
 
 
-cdef inline vec changed(bint NORMED, bint ADDED, real slope, const real* y, const real* gate,
-                        const real* plus, const real* mean, const real* by,
-                        const real* term) noexcept nogil:
+cdef inline vec finished_vector(bint NORMED, bint PLUS, real slope, const real* y,
+                                const real* gate, const real* plus, const real* mean,
+                                const real* by, const real* term) noexcept nogil:
     cdef vec x = (<const vec*> y)[0]
     if NORMED:
-        x = (x - (<const vec*> mean)[0]) * (<const vec*> by)[0] + (<const vec*> term)[0]
-    if ADDED:
+        return scaled(ADDED if PLUS else NORMAL, x, (<const vec*> plus)[0], (<const vec*> mean)[0],
+                      (<const vec*> by)[0], x, (<const vec*> term)[0], slope)
+    if PLUS:
         x = x + (<const vec*> plus)[0]
-    return leaky(x, slope) if NORMED else gated(x, (<const vec*> gate)[0], slope)
+    return gated(x, (<const vec*> gate)[0], slope)
 
 
-cdef inline void finish_vectors(bint NORMED, bint ADDED, real slope, idx_t count, idx_t channels,
+cdef inline void finish_vectors(bint NORMED, bint PLUS, real slope, idx_t count, idx_t channels,
                                 const real* mean, const real* by, const real* term,
                                 const real* gate, const real* plus, idx_t step, real* y,
                                 idx_t y_step) noexcept nogil:
@@ -65,12 +66,12 @@ cdef inline void finish_vectors(bint NORMED, bint ADDED, real slope, idx_t count
     cdef vec end
     for i in range(count):
         # Read before the vector that it overlaps is written.
-        end = changed(NORMED, ADDED, slope, y + last, gate + last, plus + last, mean + last,
-                      by + last, term + last)
+        end = finished_vector(NORMED, PLUS, slope, y + last, gate + last, plus + last, mean + last,
+                              by + last, term + last)
         c = 0
         while c < last:
-            (<vec*> (y + c))[0] = changed(NORMED, ADDED, slope, y + c, gate + c, plus + c,
-                                          mean + c, by + c, term + c)
+            (<vec*> (y + c))[0] = finished_vector(NORMED, PLUS, slope, y + c, gate + c, plus + c,
+                                                  mean + c, by + c, term + c)
             c += LANES
         (<vec*> (y + last))[0] = end
         y, gate, plus = y + y_step, gate + step, plus + step

@@ -92,18 +92,16 @@ def _batch_norm_of(
     return run
 
 
-def _factors_of(
-    input, running_mean, running_var, weight, bias, training, momentum, eps
-):  # fmt: skip
+def _factors_of(input, running_mean, running_var, weight, bias, eps):
     """What a kernel needs that normalizes an array like `input` by the running statistics."""
     op = "batch_norm"
-    running = [
-        _running(op, name, values, input, False)
-        for name, values in (("running_mean", running_mean), ("running_var", running_var))
-    ]
-    affine = _per_channel(op, "weight", weight, input), _per_channel(op, "bias", bias, input)
     found = np.empty((4, input.shape[1]), input.dtype)
-    _kernels.norm[input.dtype.char].factors(*running, *affine, eps, found)
+    _kernels.norm[input.dtype.char].factors(
+        _running(op, "running_mean", running_mean, input, False),
+        _running(op, "running_var", running_var, input, False),
+        _per_channel(op, "weight", weight, input), _per_channel(op, "bias", bias, input),
+        eps, found,
+    )  # fmt: skip
     return found
 
 

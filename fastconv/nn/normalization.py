@@ -54,12 +54,13 @@ class _BatchNorm(_Norm):
 
     @property
     def _is_known(self):
-        """Whether it is the same for every input: by running statistics, with nothing to learn."""
+        """Whether it does the same to every input: evaluates by running statistics."""
         return not self.training and self.running_mean is not None
 
     def _factors(self, output):
         """What a kernel needs that stores `output` behind it."""
-        return _factors_of(output, *self._next(output.shape))
+        *known, _, _, eps = self._next(output.shape)
+        return _factors_of(output, *known, eps)
 
     def _next(self, shape):
         """What the functional takes, from `running_mean` to `eps`, for one more batch."""
